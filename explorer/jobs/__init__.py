@@ -1,0 +1,1 @@
+"""Long work: train, evaluate, precompute."""

@@ -1,0 +1,181 @@
+"""Invent scenes: which things, how many, where, on what ground. Everything follows from the seed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from explorer.scenes.captions import article
+from explorer.scenes.kinds import COLOURS, EMOJI, KINDS, SHAPES, WORDS, Habitat
+from explorer.scenes.render import FONTS
+from explorer.scenes.scene import SPLITS, Backdrop, Scene, SceneObject, Sign, held_out_count, split_of
+from explorer.scenes.sprites import box, extent
+
+MOST_THINGS = 10
+_COUNT_WEIGHTS = np.array([1.0, 1.2, 1.2, 1.1, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5])
+_PALE = {
+    "red": (232, 150, 145),
+    "orange": (246, 200, 150),
+    "yellow": (246, 232, 160),
+    "green": (165, 210, 165),
+    "blue": (160, 195, 235),
+    "purple": (205, 175, 225),
+    "grey": (190, 192, 196),
+    "white": (245, 245, 243),
+    "black": (52, 54, 60),
+}
+_SKIES = ((120, 180, 235), (165, 200, 225), (245, 185, 140), (40, 50, 95), (175, 180, 190))
+_GROUNDS = {
+    "grass": (110, 170, 80),
+    "sand": (225, 200, 145),
+    "snow": (238, 242, 248),
+    "a road": (125, 125, 130),
+    "water": (70, 130, 185),
+    "a field": (190, 170, 90),
+}
+_Box = tuple[float, float, float, float]
+
+
+def make_scene(seed: int, things: int | None = None) -> Scene:
+    """Invent the scene of a seed.
+
+    Args:
+        seed: also says the split (``scene.SPLITS``); scenes of "train" and "val" leave out the held-out counts.
+        things: how many things to place, 1 to 10; drawn if not given. Fewer stand there if no room is left.
+
+    Raises:
+        InputError: the seed is outside all splits.
+    """
+    rng = np.random.default_rng(seed)
+    split = split_of(seed)
+    backdrop = _invent_backdrop(rng)
+    n = things or 1 + int(rng.choice(MOST_THINGS, p=_COUNT_WEIGHTS / _COUNT_WEIGHTS.sum()))
+    sign = _invent_sign(rng) if rng.random() < 0.3 else None
+    taken = (
+        [(sign.x - sign.width / 2, sign.y - sign.height / 2, sign.x + sign.width / 2, sign.y + sign.height / 2)]
+        if sign
+        else []
+    )
+    placed: list[SceneObject] = []
+    for kind, colour in _invent_cast(rng, n, split):
+        thing = _place(rng, kind, colour, n, backdrop.horizon, taken)
+        if thing:
+            placed.append(thing)
+            taken.append(box(thing))
+    if split != "test":
+        placed = _drop_held_out(placed)
+    return Scene(seed, backdrop, tuple(placed), sign)
+
+
+def random_seed(split: str, rng: np.random.Generator) -> int:
+    """A seed of the split."""
+    seeds = SPLITS[split]
+    return int(rng.integers(seeds.start, seeds.stop))
+
+
+def _drop_held_out(placed: list[SceneObject]) -> list[SceneObject]:
+    """Take things away until no count is one of the held-out ones (places that failed may have made one)."""
+    placed = list(placed)
+    for kind in {thing.kind for thing in placed}:
+        while held_out_count(kind, sum(thing.kind == kind for thing in placed)):
+            placed.remove(next(thing for thing in reversed(placed) if thing.kind == kind))
+    return placed
+
+
+def _invent_cast(rng: np.random.Generator, n: int, split: str) -> list[tuple[str, str]]:
+    """(kind, colour) of n things: some kinds several times, never a held-out count outside test."""
+    cast: list[tuple[str, str]] = []
+    used: set[str] = set()
+    while len(cast) < n:
+        pool = SHAPES if rng.random() < 0.22 else EMOJI
+        kind = pool[int(rng.integers(len(pool)))].name
+        if kind in used:
+            continue
+        used.add(kind)
+        room = n - len(cast)
+        times = room if len(used) >= 5 else 1 + int(rng.integers(room)) if rng.random() < 0.55 else 1
+        while times > 1 and split != "test" and held_out_count(kind, times):
+            times -= 1
+        colours = rng.choice(list(COLOURS), size=times) if not KINDS[kind].glyph else [""] * times
+        if times > 1 and colours[0] and rng.random() < 0.6:
+            colours = [colours[0]] * times
+        cast += [(kind, str(colour)) for colour in colours]
+    order = rng.permutation(n)
+    return [cast[k] for k in order]
+
+
+def _overlap(a: _Box, b: _Box) -> float:
+    """Shared area as a fraction of the smaller box."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    return width * height / min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))
+
+
+def _place(
+    rng: np.random.Generator, kind: str, colour: str, n: int, horizon: float | None, taken: list[_Box]
+) -> SceneObject | None:
+    """Find a place with little overlap; smaller after many tries; None if there is none."""
+    largest = 0.36 - 0.013 * n
+    size = float(rng.uniform(max(0.12, 0.55 * largest), largest)) * KINDS[kind].scale ** 0.6
+    for attempt in range(60):
+        if attempt % 15 == 14:
+            size *= 0.88
+        size = max(size, 0.11)
+        x, y, scale = float(rng.random()), float(rng.random()), 1.0
+        if horizon is not None and rng.random() < 0.93:
+            if KINDS[kind].habitat is Habitat.AIR:
+                y *= max(horizon, 0.2)
+            else:
+                y = horizon + (1 - horizon) * y
+                scale = 0.72 + 0.5 * (y - horizon) / (1 - horizon)  # farther things are smaller
+        thing = SceneObject(
+            kind, x, y, max(0.11, size * scale), colour, bool(rng.random() < 0.5), float(rng.uniform(-12, 12))
+        )
+        width, height = extent(thing)
+        margin_x, margin_y = width / 2 + 0.01, height / 2 + 0.01
+        feet = y - height / 2 if horizon is not None and KINDS[kind].habitat is Habitat.GROUND else y
+        thing = replace(thing, x=margin_x + x * (1 - 2 * margin_x), y=min(max(feet, margin_y), 1 - margin_y))
+        if all(_overlap(box(thing), other) < 0.06 for other in taken):
+            return replace(
+                thing, x=round(thing.x, 4), y=round(thing.y, 4), size=round(thing.size, 4), angle=round(thing.angle, 1)
+            )
+    return None
+
+
+def _invent_backdrop(rng: np.random.Generator) -> Backdrop:
+    seed = int(rng.integers(1 << 30))
+    style = str(
+        rng.choice(["horizon", "plain", "gradient", "pattern", "clouds", "photo"], p=[0.4, 0.2, 0.1, 0.1, 0.06, 0.14])
+    )
+    names = list(_PALE)
+    first, second = (str(name) for name in rng.choice(names, 2, replace=False))
+    if style == "horizon":
+        ground = str(rng.choice(list(_GROUNDS)))
+        sky = _SKIES[int(rng.integers(len(_SKIES)))]
+        return Backdrop(ground, style, (sky, _GROUNDS[ground]), seed, round(float(rng.uniform(0.25, 0.5)), 3))
+    if style == "photo":
+        return Backdrop("a blurred photo", style, (_PALE["grey"], _PALE["grey"]), seed)
+    if style == "pattern":
+        style = str(rng.choice(["stripes", "checks", "dots"]))
+        name = {"stripes": "a striped background", "checks": "a checked background", "dots": "a dotted background"}[
+            style
+        ]
+        light = tuple(int(c + 0.45 * (255 - c)) for c in _PALE[first])
+        return Backdrop(name, style, (_PALE[first], light), seed)  # type: ignore[arg-type]
+    if style == "plain":
+        return Backdrop(f"{article(first)} background", style, (_PALE[first], _PALE[first]), seed)
+    return Backdrop(f"{article(first)} and {second} background", style, (_PALE[first], _PALE[second]), seed)
+
+
+def _invent_sign(rng: np.random.Generator) -> Sign:
+    word = WORDS[int(rng.integers(len(WORDS)))]
+    font = FONTS[int(rng.integers(len(FONTS)))]
+    height = float(rng.uniform(0.13, 0.2))
+    width = min(0.9, height * (0.62 * len(word) + 0.5))
+    ink, board = ((20, 20, 20), (250, 250, 245)) if rng.random() < 0.6 else ((250, 250, 245), (30, 90, 160))
+    x = float(rng.uniform(width / 2 + 0.01, 0.99 - width / 2))
+    y = float(rng.uniform(height / 2 + 0.01, 0.99 - height / 2))
+    return Sign(word, font, round(x, 4), round(y, 4), round(width, 4), round(height, 4), ink, board)
