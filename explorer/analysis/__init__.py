@@ -1,0 +1,1 @@
+"""Pure functions on hidden states and tables of answers: no models, no disk, no page."""
