@@ -1,0 +1,331 @@
+"""Analyse pictures from start to end: what ``python -m explorer analyze`` and ``from explorer import analyze`` do."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from explorer.records import EncoderInfo, Exploration, Fit, Groups, InputError, Picture, Similarity, TokenKind
+from explorer.services.explore import as_encoder_error, divide, explore_features
+from explorer.services.pictures import printable, read_picture
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from explorer.models.encoders import Features, VisionEncoder
+
+SHOWN = 24  # pictures kept whole, for the report: the rest is in the tables alone
+REASONS = 5  # told in one sentence where no picture can be read
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What was found in one picture or many.
+
+    Attributes:
+        encoder: the encoder that looked.
+        fit: how the pictures were laid on its input, as asked for.
+        pictures: their names, made different where two files share one.
+        skipped: (name, reason) of each that could not be used.
+        similarity: LRS by kind ("token", "pooled", "cls", "cka"): mean and standard error over the pictures.
+        groups: divisions of the layers by source, the automatic one made from the token-wise similarity.
+        tokens: one row a picture, layer and token: ``picture``, ``layer``, ``token``, ``kind``; ``row`` and ``col`` of
+            a patch (-1 for other tokens); ``norm``; ``change``, 1 - cosine to the same patch one layer before, 0…2
+            (NaN in layer 0 and for other tokens); ``pca_1`` and ``pca_2``, places on a map shared by the layers of a
+            picture (NaN for other tokens).
+        explorations: the first ``SHOWN`` pictures in full.
+        forward_seconds, analysis_seconds: of all pictures together.
+    """
+
+    encoder: EncoderInfo
+    fit: Fit
+    pictures: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...]
+    similarity: dict[str, Similarity]
+    groups: dict[str, Groups]
+    tokens: pd.DataFrame
+    explorations: tuple[Exploration, ...]
+    forward_seconds: float
+    analysis_seconds: float
+
+    def frame(self, kind: str = "token", stderr: bool = False) -> pd.DataFrame:
+        """LRS of a kind as a table, L × L, labelled by layer numbers; with ``stderr`` its standard errors."""
+        import pandas as pd
+
+        found = self.similarity[kind]
+        table = pd.DataFrame(found.stderr if stderr else found.mean)
+        table.index.name = "layer"
+        return table
+
+
+def analyze(
+    images: str | Path | Picture | Iterable[str | Path | Picture],
+    encoder: str | VisionEncoder = "mini",
+    *,
+    fit: str | Fit = Fit.ENCODER,
+    groups: int = 3,
+    out: str | Path | None = None,
+    features: bool = False,
+    device: str | None = None,
+    dtype: str | None = None,
+    on_progress: Callable[[int, int, str], None] | None = None,
+) -> Analysis:
+    """See how the representation of pictures changes over all layers of an encoder.
+
+    A picture that cannot be used is left out and told in ``skipped``. Memory grows with the table of tokens only
+    (about 30 bytes a row), not with the hidden states.
+
+    Args:
+        images: a file, a ``Picture``, or several.
+        encoder: an id that ``open_encoder`` takes, or an encoder it returned.
+        fit: "encoder", "crop", "pad" or "squash".
+        groups: into how many groups the layers are divided.
+        out: folder for similarity.csv, groups.json, tokens.parquet and report.html; None writes nothing.
+        features: also write every token's hidden state, float16, as column ``features`` of tokens.parquet.
+        device: such as "cpu" or "cuda"; None chooses.
+        dtype: such as "float32" or "bfloat16"; None chooses.
+        on_progress: told (pictures done, pictures in all, what is being done).
+
+    Raises:
+        InputError: no picture can be used, ``fit`` or ``groups`` is impossible, or the folder ``out`` cannot be made.
+        OSError: a file cannot be written.
+        EncoderError: the encoder cannot be had, or cannot look at a picture.
+    """
+    fit = _fit(fit)
+    if groups < 1:
+        raise InputError(f"{groups} groups are too few: choose at least 1.")
+    if features and out is None:
+        raise InputError("Hidden states are written to a file only: name a folder with out.")
+    given = [images] if isinstance(images, (str, Path, Picture)) else list(images)
+    tell = on_progress or (lambda done, total, message: None)
+    skipped: list[tuple[str, str]] = []
+    readable = _read(given, skipped)
+    first = next(readable, None)  # before the encoder is loaded: what cannot be read is known at once
+    if first is None:
+        raise InputError(_none_left(skipped))
+    folder = _make_folder(out)
+    model = _open(encoder, device, dtype, lambda _, message: tell(0, len(given), message))
+    if groups > model.info.blocks:
+        raise InputError(f"{model.info.title} has {model.info.blocks} blocks: choose at most as many groups.")
+    with ExitStack() as stack:
+        tokens = stack.enter_context(_Tokens(folder, features))
+        looked = _look(model, itertools.chain([first], readable), fit, tokens, skipped, len(given), tell)
+        found = Analysis(
+            encoder=model.info,
+            fit=fit,
+            pictures=tuple(looked.pictures),
+            skipped=tuple(skipped),
+            similarity=(lrs := looked.stream.result()),
+            groups=divide(lrs["token"].mean, model.info.blocks, groups),
+            tokens=tokens.frame(),
+            explorations=tuple(looked.explorations),
+            forward_seconds=looked.forward_seconds,
+            analysis_seconds=looked.analysis_seconds,
+        )
+    if folder:
+        _write(found, folder)
+    return found
+
+
+class _Looked:
+    """What adds up while the pictures pass."""
+
+    def __init__(self) -> None:
+        from explorer.analysis.similarity import SimilarityStream
+
+        self.stream = SimilarityStream()
+        self.pictures: list[str] = []
+        self.explorations: list[Exploration] = []
+        self.forward_seconds = self.analysis_seconds = 0.0
+
+
+def _look(
+    model: VisionEncoder,
+    pictures: Iterable[Picture],
+    fit: Fit,
+    tokens: _Tokens,
+    skipped: list[tuple[str, str]],
+    total: int,
+    tell: Callable[[int, int, str], None],
+) -> _Looked:
+    looked = _Looked()
+    for picture in pictures:
+        tell(len(looked.pictures) + len(skipped), total, picture.name)
+        with as_encoder_error(model):
+            features = model.forward([model.view(picture, fit)])
+            exploration, matrices = explore_features(picture, features, device=model.info.device)
+        name = _another(picture.name, looked.pictures)
+        looked.stream.add(matrices)
+        tokens.add(name, exploration, features)
+        looked.pictures.append(name)
+        looked.forward_seconds += exploration.forward_seconds
+        looked.analysis_seconds += exploration.analysis_seconds
+        if len(looked.explorations) < SHOWN:
+            looked.explorations.append(exploration)
+    tell(total, total, "done")
+    return looked
+
+
+class _Tokens:
+    """The table of tokens: kept in memory, and written picture by picture so that hidden states need no memory."""
+
+    def __init__(self, folder: Path | None, features: bool) -> None:
+        self._features = features
+        self._path = folder / "tokens.parquet" if folder else None
+        self._passing = folder / ".tokens.parquet.part" if folder else None
+        self._writer: Any = None
+        self._frames: list[pd.DataFrame] = []
+
+    def __enter__(self) -> _Tokens:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        """Put the file in place if all went well, else leave nothing behind."""
+        if self._writer and self._path and self._passing:
+            self._writer.close()
+            if kind is None:
+                self._passing.replace(self._path)
+            with suppress(OSError):
+                self._passing.unlink(missing_ok=True)
+
+    def add(self, name: str, exploration: Exploration, features: Features) -> None:
+        """Take in one picture."""
+        frame = token_frame(name, exploration, features)
+        self._frames.append(frame)
+        if self._passing is None:
+            return
+        import pyarrow as pa
+        from pyarrow.parquet import ParquetWriter
+
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        if self._features:
+            states = features.states[:, 0].float().cpu().numpy().astype(np.float16)
+            column = pa.FixedSizeListArray.from_arrays(pa.array(states.reshape(-1)), states.shape[-1])
+            table = table.append_column("features", column)
+        if self._writer is None:
+            self._writer = ParquetWriter(self._passing, table.schema)
+        self._writer.write_table(table)
+
+    def frame(self) -> pd.DataFrame:
+        """All pictures, without hidden states."""
+        import pandas as pd
+
+        joined = pd.concat(self._frames, ignore_index=True)
+        return joined.astype({"picture": "category"})
+
+
+def token_frame(name: str, exploration: Exploration, features: Features) -> pd.DataFrame:
+    """One row a layer and token of one picture, with the columns that ``Analysis.tokens`` describes."""
+    import pandas as pd
+
+    from explorer.analysis.projection import pca_coordinates
+
+    layout, (layers, count) = exploration.layout, exploration.norm.shape
+    patches = layout.patches
+    row, col = np.full(count, -1, np.int16), np.full(count, -1, np.int16)
+    row[patches], col[patches] = np.divmod(np.arange(len(patches)), layout.cols)
+    change, pca = np.full((layers, count), np.nan, np.float32), np.full((layers, count, 2), np.nan, np.float32)
+    for layer in range(1, layers):
+        change[layer, patches] = 1 - exploration.change[layer - 1, layer]
+    pca[:, patches] = pca_coordinates(features.states[:, 0, patches], 2)
+    kinds = [kind.value for kind in TokenKind]
+    codes = np.array([kinds.index(kind.value) for kind in layout.kinds], np.int8)
+    return pd.DataFrame({
+        "picture": pd.Categorical.from_codes(np.zeros(layers * count, np.int8), categories=[name]),
+        "layer": np.repeat(np.arange(layers, dtype=np.int16), count),
+        "token": np.tile(np.arange(count, dtype=np.int32), layers),
+        "kind": pd.Categorical.from_codes(np.tile(codes, layers), categories=kinds),
+        "row": np.tile(row, layers),
+        "col": np.tile(col, layers),
+        "norm": exploration.norm.reshape(-1),
+        "change": change.reshape(-1),
+        "pca_1": pca[..., 0].reshape(-1),
+        "pca_2": pca[..., 1].reshape(-1),
+    })  # fmt: skip
+
+
+def groups_as_json(found: Analysis) -> dict[str, Any]:
+    """Divisions by source: first and last layer of each group, and how clear the boundaries are (None: not known)."""
+    return {
+        source: {
+            "groups": [{"name": name, "first": first, "last": last} for name, first, last in groups.ranges()],
+            "clarity": None if math.isnan(groups.clarity) else round(groups.clarity, 6),
+            "source": groups.source,
+        }
+        for source, groups in found.groups.items()
+    }
+
+
+def _write(found: Analysis, folder: Path) -> None:
+    from explorer.services.report import report
+
+    for kind, lrs in found.similarity.items():
+        stem = "similarity" if kind == "token" else f"similarity_{kind}"
+        if not np.isnan(lrs.mean).all():
+            found.frame(kind).to_csv(folder / f"{stem}.csv")
+        if not np.isnan(lrs.stderr).all():
+            found.frame(kind, stderr=True).to_csv(folder / f"{stem}_stderr.csv")
+    said = json.dumps(groups_as_json(found), indent=1, ensure_ascii=False)
+    (folder / "groups.json").write_text(said + "\n", encoding="utf-8")
+    (folder / "report.html").write_text(report(found), encoding="utf-8")
+
+
+def _read(given: Sequence[str | Path | Picture], skipped: list[tuple[str, str]]) -> Iterator[Picture]:
+    for image in given:
+        if isinstance(image, Picture):
+            yield image
+            continue
+        try:
+            yield read_picture(image)
+        except InputError as error:
+            skipped.append((printable(str(image)), str(error)))
+
+
+def _none_left(skipped: Sequence[tuple[str, str]]) -> str:
+    reasons = [reason for _, reason in skipped[:REASONS]]
+    more = f"So it is with {len(skipped) - REASONS} more." if len(skipped) > REASONS else ""
+    return " ".join([*reasons, more]).strip() or "No picture was given: name at least one file."
+
+
+def _another(name: str, taken: Sequence[str]) -> str:
+    numbers = itertools.count(2)
+    other = name
+    while other in taken:
+        other = f"{name} ({next(numbers)})"
+    return other
+
+
+def _fit(fit: str | Fit) -> Fit:
+    try:
+        return Fit(fit)
+    except ValueError:
+        raise InputError(f"There is no fit {fit!r}: choose {', '.join(each.value for each in Fit)}.") from None
+
+
+def _make_folder(out: str | Path | None) -> Path | None:
+    if out is None:
+        return None
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"Cannot make the folder {printable(str(out))}: {reason}.") from error
+    return Path(out)
+
+
+def _open(
+    encoder: str | VisionEncoder, device: str | None, dtype: str | None, progress: Callable[[float, str], None]
+) -> VisionEncoder:
+    if not isinstance(encoder, str):
+        return encoder
+    from explorer.models.encoders import open_encoder
+
+    return open_encoder(encoder, device=device, dtype=dtype, on_progress=progress)
