@@ -60,7 +60,16 @@ def loose_relation(a: SceneObject, b: SceneObject) -> str:
     return "next to"
 
 
-def make_caption(scene: Scene, rng: np.random.Generator, objects: list[SceneObject] | None = None) -> str:
+def inside(inner: tuple[float, float, float, float], outer: tuple[float, float, float, float]) -> float:
+    """Share of the inner box's area that lies within the outer one."""
+    width = min(inner[2], outer[2]) - max(inner[0], outer[0])
+    height = min(inner[3], outer[3]) - max(inner[1], outer[1])
+    return max(0.0, width) * max(0.0, height) / ((inner[2] - inner[0]) * (inner[3] - inner[1]))
+
+
+def make_caption(
+    scene: Scene, rng: np.random.Generator, cut: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+) -> str:
     """Write a caption; another draw of ``rng`` gives another wording.
 
     About one caption in six has number words or one loose relation; the rest name kinds only.
@@ -68,9 +77,9 @@ def make_caption(scene: Scene, rng: np.random.Generator, objects: list[SceneObje
     Args:
         scene: what is described.
         rng: the source of the wording.
-        objects: describe these things only (for a cut of the picture); all by default.
+        cut: (left, top, right, bottom) as fractions; only what is mostly within it is described.
     """
-    things = list(scene.objects) if objects is None else objects
+    things = [thing for thing in scene.objects if inside(box(thing), cut) > 0.6]
     style = rng.random()
     parts = _things(things, rng, numbers=style < 0.1) if things else []
     if 0.1 <= style < 0.17 and len({noun(thing) for thing in things}) >= 2:
@@ -78,7 +87,7 @@ def make_caption(scene: Scene, rng: np.random.Generator, objects: list[SceneObje
         relation = loose_relation(first, second)
         if noun(first) != noun(second) and not held_out_relation(first.kind, second.kind, relation):
             parts = [f"{article(noun(first))} {relation} {article(noun(second))}"]
-    if scene.sign and objects is None and rng.random() < 0.9:
+    if scene.sign and inside(scene.sign.box(), cut) > 0.9 and rng.random() < 0.9:
         parts.append(f'a sign that says "{scene.sign.word}"' if rng.random() < 0.6 else f'the word "{scene.sign.word}"')
     place = scene.backdrop.name
     if not parts:

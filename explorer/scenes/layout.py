@@ -52,11 +52,7 @@ def make_scene(seed: int, things: int | None = None) -> Scene:
     backdrop = _invent_backdrop(rng)
     n = things or 1 + int(rng.choice(MOST_THINGS, p=_COUNT_WEIGHTS / _COUNT_WEIGHTS.sum()))
     sign = _invent_sign(rng) if rng.random() < 0.3 else None
-    taken = (
-        [(sign.x - sign.width / 2, sign.y - sign.height / 2, sign.x + sign.width / 2, sign.y + sign.height / 2)]
-        if sign
-        else []
-    )
+    taken = [sign.box()] if sign else []
     placed: list[SceneObject] = []
     for kind, colour in _invent_cast(rng, n, split):
         thing = _place(rng, kind, colour, n, backdrop.horizon, taken)

@@ -84,6 +84,11 @@ class Sign:
     ink: tuple[int, int, int] = (20, 20, 20)
     board: tuple[int, int, int] = (250, 250, 245)
 
+    def box(self) -> tuple[float, float, float, float]:
+        """(left, top, right, bottom) as fractions of the picture's side."""
+        across, down = self.width / 2, self.height / 2
+        return self.x - across, self.y - down, self.x + across, self.y + down
+
 
 @dataclass(frozen=True)
 class Scene:

@@ -1,0 +1,77 @@
+"""Pictures and captions for training the encoder: whole scenes, or windows cut from them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from explorer.scenes.captions import inside, make_caption
+from explorer.scenes.layout import make_scene, random_seed
+from explorer.scenes.render import render
+from explorer.scenes.scene import Scene
+from explorer.scenes.sprites import box
+
+PATCH_PX = 14
+GRID = 12
+IMAGE_PX = PATCH_PX * GRID
+
+
+def encoder_pixels(scene: Scene) -> np.ndarray:
+    """A scene as the mini encoder sees it, uint8 [168, 168, 3]: drawn at twice the size, then reduced."""
+    drawn = Image.fromarray(render(scene, 2 * IMAGE_PX))
+    return np.asarray(drawn.resize((IMAGE_PX, IMAGE_PX), Image.Resampling.BICUBIC))
+
+
+def choose_window(scene: Scene, grid: int, rng: np.random.Generator) -> tuple[int, int]:
+    """Row and column of a window's first patch; the middle of some thing lies in it, where there is one."""
+    most = GRID - grid
+    if most == 0:
+        return 0, 0
+    if not scene.objects or rng.random() < 0.1:
+        return int(rng.integers(most + 1)), int(rng.integers(most + 1))
+    thing = scene.objects[int(rng.integers(len(scene.objects)))]
+    middle = [round(at * GRID - grid / 2 + rng.uniform(-0.25, 0.25) * grid) for at in (thing.y, thing.x)]
+    return min(max(middle[0], 0), most), min(max(middle[1], 0), most)
+
+
+def cuts_badly(scene: Scene, cut: tuple[float, float, float, float]) -> bool:
+    """Whether some thing or the sign is neither mostly inside nor mostly outside."""
+    boxes = [box(thing) for thing in scene.objects] + ([scene.sign.box()] if scene.sign else [])
+    return any(0.25 < inside(one, cut) < 0.75 for one in boxes)
+
+
+class Windows(Dataset):
+    """Batch k of a run, always the same for the same seed and k, so that a resumed run sees what it would have seen.
+
+    Each item is (pixels uint8 [B, 3, g*14, g*14], first patches int64 [B, 2], captions).
+    """
+
+    def __init__(self, seed: int, plan: list[tuple[int, int]], windows_per_scene: int):
+        """Args: seed of the run; plan = (grid, batch) of each step; how many windows one scene gives at most."""
+        self.seed, self.plan, self.windows_per_scene = seed, plan, windows_per_scene
+
+    def __len__(self) -> int:
+        """Number of steps."""
+        return len(self.plan)
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor, list[str]]:
+        """The batch of a step."""
+        grid, batch = self.plan[step]
+        rng = np.random.default_rng((self.seed, step))
+        pixels, firsts, captions = [], [], []
+        while len(pixels) < batch:
+            scene = make_scene(random_seed("train", rng))
+            image = encoder_pixels(scene)
+            for _ in range(1 if grid == GRID else self.windows_per_scene):
+                row, col = choose_window(scene, grid, rng)
+                cut = (col / GRID, row / GRID, (col + grid) / GRID, (row + grid) / GRID)
+                if len(pixels) == batch or cuts_badly(scene, cut):
+                    continue
+                window = image[row * PATCH_PX : (row + grid) * PATCH_PX, col * PATCH_PX : (col + grid) * PATCH_PX]
+                pixels.append(window)
+                firsts.append((row, col))
+                captions.append(make_caption(scene, rng, cut))
+        return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2), torch.tensor(firsts), captions

@@ -1,0 +1,255 @@
+"""Train the mini encoder: a CLIP of 24 vision blocks, from scratch, on scenes and their captions."""
+
+from __future__ import annotations
+
+import csv
+import math
+import string
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
+
+from explorer.jobs.encoder_data import GRID, IMAGE_PX, PATCH_PX, Windows
+from explorer.jobs.muon import Muon
+from explorer.jobs.settings import save_settings
+from explorer.scenes.captions import make_caption
+from explorer.scenes.layout import make_scene
+
+MEAN_STD = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """Settings of `train encoder`.
+
+    Attributes:
+        out: folder for the run (state, log) and, at its end, the model under ``model/``.
+        phases: (steps, grid, batch) in order; a grid below 12 trains on windows of so many patches a side.
+        learning_rate: of AdamW, for all that is not a matrix of a block.
+        matrix_learning_rate: of Muon, for the matrices of the blocks.
+        warmup, cooldown: shares of all steps in which the rates rise from 0, and fall to 0.
+        save_minutes: how often the state is written.
+    """
+
+    out: str = "runs/encoder"
+    seed: int = 0
+    width: int = 128
+    mlp_width: int = 384
+    heads: int = 4
+    blocks: int = 24
+    text_width: int = 128
+    text_blocks: int = 3
+    projection: int = 128
+    vocabulary: int = 1600
+    phases: tuple[tuple[int, int, int], ...] = ((800, 6, 96), (160, 8, 64), (160, 12, 64))
+    windows_per_scene: int = 4
+    learning_rate: float = 1.5e-3
+    matrix_learning_rate: float = 0.02
+    weight_decay: float = 0.05
+    warmup: float = 0.04
+    cooldown: float = 0.35
+    threads: int = 2
+    workers: int = 1
+    save_minutes: float = 4.0
+
+    def plan(self) -> list[tuple[int, int]]:
+        """(grid, batch) of every step."""
+        return [(grid, batch) for steps, grid, batch in self.phases for _ in range(steps)]
+
+
+def train_tokenizer(vocabulary: int) -> CLIPTokenizer:
+    """A CLIP tokenizer whose merges are learned on captions, with every printable character known."""
+    rng = np.random.default_rng(0)
+    texts = [make_caption(make_scene(k), rng) for k in range(8000)]
+    alphabet = string.printable + "".join(map(chr, range(0xA1, 0x250))) + "€–—‘’“”…日本語中文한국어🐕🙂"
+    texts += [" ".join(alphabet), alphabet]
+    return CLIPTokenizer().train_new_from_iterator(texts, vocabulary)
+
+
+def make_model(settings: EncoderSettings, tokenizer: CLIPTokenizer) -> CLIPModel:
+    """The untrained model."""
+    vision = CLIPVisionConfig(
+        hidden_size=settings.width,
+        intermediate_size=settings.mlp_width,
+        num_hidden_layers=settings.blocks,
+        num_attention_heads=settings.heads,
+        image_size=IMAGE_PX,
+        patch_size=PATCH_PX,
+        projection_dim=settings.projection,
+    )
+    text = CLIPTextConfig(
+        hidden_size=settings.text_width,
+        intermediate_size=4 * settings.text_width,
+        num_hidden_layers=settings.text_blocks,
+        num_attention_heads=settings.heads,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=64,
+        projection_dim=settings.projection,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    torch.manual_seed(settings.seed)
+    config = CLIPConfig(
+        text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=settings.projection
+    )
+    return CLIPModel._from_config(config, attn_implementation="eager")
+
+
+def embed_windows(model: CLIPModel, pixels: Tensor, firsts: Tensor) -> Tensor:
+    """Embed windows with the positions that their patches have in the whole picture.
+
+    Args:
+        pixels: uint8 [B, 3, g*14, g*14].
+        firsts: int64 [B, 2], row and column of each window's first patch.
+
+    Returns:
+        Tensor: float32 [B, projection], of length 1.
+    """
+    vision = model.vision_model
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in MEAN_STD)
+    patches = vision.embeddings.patch_embedding((pixels.float() / 255 - mean) / std)  # (B, D, g, g)
+    grid = torch.arange(patches.shape[-1])
+    places = (firsts[:, :1, None] + grid[:, None]) * GRID + firsts[:, 1:, None] + grid  # (B, g, g)
+    places = torch.cat([torch.zeros(len(pixels), 1, dtype=torch.long), 1 + places.flatten(1)], 1)
+    cls = vision.embeddings.class_embedding.expand(len(pixels), 1, -1)
+    hidden = torch.cat([cls, patches.flatten(2).mT], 1) + vision.embeddings.position_embedding(places)
+    hidden = vision.encoder(inputs_embeds=vision.pre_layrnorm(hidden)).last_hidden_state
+    return F.normalize(model.visual_projection(vision.post_layernorm(hidden[:, 0])), dim=-1)
+
+
+def embed_texts(model: CLIPModel, tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
+    """Embed texts, float32 [B, projection], of length 1."""
+    tokens = tokenizer(texts, padding=True, truncation=True, max_length=64, return_tensors="pt")
+    return F.normalize(model.text_projection(model.text_model(**tokens).pooler_output), dim=-1)
+
+
+def contrastive_loss(logits: Tensor, captions: list[str]) -> Tensor:
+    """CLIP's symmetric loss; equal captions share the target."""
+    same = torch.tensor([[float(a == b) for b in captions] for a in captions])
+    target = same / same.sum(1, keepdim=True)
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+def rate(step: int, total: int, settings: EncoderSettings) -> float:
+    """Share of the full learning rate at a step: rises, stays, falls along a cosine."""
+    done = step / total
+    if done < settings.warmup:
+        return (step + 1) / (settings.warmup * total + 1)
+    if done > 1 - settings.cooldown:
+        return 0.5 * (1 + math.cos(math.pi * (done - 1 + settings.cooldown) / settings.cooldown))
+    return 1.0
+
+
+class EncoderRun:
+    """A training run that can be stopped at any step and resumed to the same result."""
+
+    def __init__(self, settings: EncoderSettings):
+        """Start afresh, or take up the state in ``settings.out``."""
+        self.settings, self.out = settings, Path(settings.out)
+        self.out.mkdir(parents=True, exist_ok=True)
+        torch.set_num_threads(settings.threads)
+        folder = self.out / "tokenizer"
+        if folder.exists():
+            self.tokenizer = CLIPTokenizer.from_pretrained(folder)
+        else:
+            self.tokenizer = train_tokenizer(settings.vocabulary)
+            self.tokenizer.save_pretrained(folder)
+        self.model = make_model(settings, self.tokenizer)
+        blocks = {id(p) for n, p in self.model.named_parameters() if ".layers." in n and p.ndim == 2}
+        matrices = [p for p in self.model.parameters() if id(p) in blocks]
+        others = [p for p in self.model.parameters() if id(p) not in blocks]
+        self.optimizers: list[torch.optim.Optimizer] = [
+            Muon(matrices, lr=settings.matrix_learning_rate, weight_decay=settings.weight_decay),
+            torch.optim.AdamW(others, lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=settings.weight_decay),
+        ]
+        self.step = 0
+        if (self.out / "state.pt").exists():
+            state = torch.load(self.out / "state.pt", weights_only=True)
+            self.model.load_state_dict(state["model"])
+            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
+            self.step = state["step"]
+        save_settings(settings, self.out / "settings.json")
+
+    def save(self) -> None:
+        """Write the state, all or nothing."""
+        state = {
+            "model": self.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "step": self.step,
+        }
+        torch.save(state, self.out / "state.tmp")
+        (self.out / "state.tmp").rename(self.out / "state.pt")
+
+    def train_step(self, pixels: Tensor, firsts: Tensor, captions: list[str], total: int) -> dict[str, Any]:
+        """One update; returns what is logged."""
+        share = rate(self.step, total, self.settings)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group.setdefault("full", group["lr"])
+                group["lr"] = group["full"] * share
+        images = embed_windows(self.model, pixels, firsts)
+        texts = embed_texts(self.model, self.tokenizer, captions)
+        logits = self.model.logit_scale.exp().clamp(max=100) * images @ texts.T
+        loss = contrastive_loss(logits, captions)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        logits, loss = logits.detach(), loss.detach()
+        best = logits.argmax(1).tolist()
+        right = sum(captions[k] == caption for k, caption in zip(best, captions, strict=True)) / len(captions)
+        self.step += 1
+        return {"loss": round(float(loss), 4), "retrieval": round(right, 4), "grad": round(float(norm), 3), "rate": share}
+
+    def train(self, until: int | None = None) -> None:
+        """Train to the end of the plan, or to step ``until``."""
+        plan = self.settings.plan()
+        stop = min(until or len(plan), len(plan))
+        data = Windows(self.settings.seed, plan, self.settings.windows_per_scene)
+        loader = DataLoader(
+            data, batch_size=None, sampler=range(self.step, stop), num_workers=self.settings.workers
+        )
+        saved = time.monotonic()
+        with (self.out / "log.csv").open("a", newline="") as file:
+            log = csv.writer(file)
+            for pixels, firsts, captions in tqdm(loader, initial=self.step, total=stop, desc="encoder"):
+                began = time.monotonic()
+                row = self.train_step(pixels, firsts, captions, len(plan))
+                log.writerow([self.step, *plan[self.step - 1], *row.values(), round(time.monotonic() - began, 2)])
+                file.flush()
+                if time.monotonic() - saved > 60 * self.settings.save_minutes:
+                    self.save()
+                    saved = time.monotonic()
+        self.save()
+
+    def export(self, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
+        """Write the model, tokenizer and image processor as a folder that transformers loads."""
+        self.model.to(dtype).save_pretrained(folder)
+        self.model.float()
+        self.tokenizer.save_pretrained(folder)
+        CLIPImageProcessor(
+            size={"shortest_edge": IMAGE_PX},
+            crop_size={"height": IMAGE_PX, "width": IMAGE_PX},
+            image_mean=MEAN_STD[0],
+            image_std=MEAN_STD[1],
+        ).save_pretrained(folder)
+
+
+def train_encoder(settings: EncoderSettings) -> Path:
+    """Train, resume or finish a run; returns the folder of the finished model."""
+    run = EncoderRun(settings)
+    run.train()
+    run.export(run.out / "model")
+    return run.out / "model"
