@@ -1,0 +1,1 @@
+"""Models: vision encoders of many makes behind one interface, and the catalogue of those known by name."""

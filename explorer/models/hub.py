@@ -1,0 +1,188 @@
+"""Model files: in the Hugging Face cache on this machine, or downloaded into it. Loads neither torch nor models."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from explorer.records import EncoderError
+
+CONNECT_SECONDS = 8.0
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class FileChoice:
+    """Which files of a repository are wanted; code is never among them.
+
+    Attributes:
+        weights: regular expressions of weight files, the preferred first; pickled formats last.
+        extras: endings of small files that are taken along.
+        probe: files of which at least one is in every such repository.
+        companions: of these small files at least one belongs to a complete copy; () if none is needed.
+    """
+
+    weights: tuple[str, ...]
+    extras: tuple[str, ...]
+    probe: tuple[str, ...]
+    companions: tuple[str, ...] = ()
+
+    def weight_files(self, names: Iterable[str]) -> list[str]:
+        """The weight files to read, [] where there is no complete set of one format."""
+        names = list(names)
+        for pattern in self.weights:
+            found = sorted(name for name in names if re.fullmatch(pattern, name))
+            shards = [name for name in found if "-of-" in name]
+            if len(shards) < len(found):
+                return [next(name for name in found if name not in shards)]
+            if shards and len(shards) == int(shards[0].rpartition("-of-")[2].partition(".")[0]):
+                return shards
+        return []
+
+    def files(self, names: Iterable[str]) -> list[str]:
+        """All files to download, [] where the weights are not complete; never one in a subfolder."""
+        names = [name for name in names if "/" not in name]
+        weights = self.weight_files(names)
+        return weights and weights + [name for name in names if name.endswith(self.extras)]
+
+    def is_complete(self, folder: Path) -> bool:
+        """Whether the folder holds the weights and what belongs to them."""
+        names = {path.name for path in folder.iterdir()}
+        return bool(self.weight_files(names)) and (not self.companions or not names.isdisjoint(self.companions))
+
+
+TRANSFORMERS_FILES = FileChoice(
+    weights=(r"model(-\d+-of-\d+)?\.safetensors", r"pytorch_model(-\d+-of-\d+)?\.bin"),
+    extras=(".json", ".txt", ".model"),
+    probe=("config.json",),
+    companions=("preprocessor_config.json", "processor_config.json"),
+)
+
+
+def cached_folder(repo_id: str, choice: FileChoice) -> Path | None:
+    """The folder in this machine's cache that holds all weights of a repository, or None. Never asks the network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    for name in choice.probe:
+        found = try_to_load_from_cache(repo_id, name)
+        if isinstance(found, str) and choice.weight_files(path.name for path in Path(found).parent.iterdir()):
+            return Path(found).parent
+    return None
+
+
+def fetch(repo_id: str, choice: FileChoice, report: Progress) -> Path:
+    """A folder with the wanted files of a hub repository: from the cache, else downloaded into it.
+
+    A repository that is in the cache is never asked for again, so it works offline and does not change.
+
+    Args:
+        repo_id: "owner/name".
+        choice: which files.
+        report: called with the fraction of bytes present, 0…1, and a sentence; from several threads.
+
+    Raises:
+        EncoderError: there is no such repository, no network, or no weights of a kind that is read here.
+    """
+    cached = cached_folder(repo_id, choice)
+    if cached and choice.is_complete(cached):
+        return cached
+    try:
+        return _download(repo_id, choice, report)
+    except EncoderError:
+        if cached is None:
+            raise
+        return cached  # all weights are here: only small files could not be completed
+
+
+def _download(repo_id: str, choice: FileChoice, report: Progress) -> Path:
+    from huggingface_hub import HfApi, snapshot_download
+
+    try:
+        report(0.0, f"Looking for {repo_id} on the Hugging Face hub")
+        found = HfApi().model_info(repo_id, timeout=CONNECT_SECONDS, files_metadata=True)
+        sizes = {file.rfilename: file.size or 0 for file in found.siblings or []}
+        names = choice.files(sizes)
+        if names:
+            total = sum(sizes[name] for name in names)
+            folder = snapshot_download(
+                repo_id,
+                allow_patterns=names,
+                etag_timeout=CONNECT_SECONDS,
+                tqdm_class=_byte_reporter(total, lambda part, done: report(part, f"Downloading {repo_id}: {done}")),
+            )
+            return Path(folder)
+    except Exception as problem:  # the hub client and its HTTP library raise too many kinds to name
+        raise EncoderError(_why_not_fetched(repo_id, problem)) from problem
+    raise EncoderError(
+        f"{repo_id} holds no weights that are read here (safetensors, or PyTorch's .bin): choose another id."
+    )
+
+
+def _why_not_fetched(repo_id: str, problem: Exception) -> str:
+    from huggingface_hub import errors
+
+    if isinstance(problem, errors.HFValidationError):
+        return f"{repo_id!r} is neither a folder on this machine nor a Hugging Face id: write owner/name."
+    if isinstance(problem, errors.GatedRepoError):
+        return f"{repo_id} is gated: accept its terms on its page, log in with `hf auth login`, and try again."
+    if isinstance(problem, errors.RepositoryNotFoundError):
+        return f"There is no model {repo_id} on the Hugging Face hub, or it is private: check the spelling, or log in."
+    if isinstance(problem, errors.OfflineModeIsEnabled):
+        return f"{repo_id} is not on this machine and HF_HUB_OFFLINE is set: unset it, or give a folder."
+    return (
+        f"{repo_id} is not on this machine and could not be downloaded ({type(problem).__name__}): "
+        "check the network and try again, or give a folder that holds it."
+    )
+
+
+def _byte_reporter(total: int, report: Callable[[float, str], None]) -> type:
+    """A progress bar class that shows nothing and reports the bytes that arrived; the hub client wants a class."""
+    from tqdm.std import tqdm
+
+    arrived = 0.0
+
+    class ByteReporter(tqdm):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            shown = {key: value for key, value in kwargs.items() if key not in ("name", "disable", "file")}
+            super().__init__(*args, file=io.StringIO(), **shown)
+
+        def display(self, *args: Any, **kwargs: Any) -> bool:
+            return True
+
+        def update(self, n: float | None = 1) -> bool | None:
+            nonlocal arrived
+            shown = super().update(n)
+            if self.unit == "B" and self.n > arrived:
+                arrived = self.n
+                report(min(1.0, arrived / max(total, 1)), f"{arrived / 1e6:,.0f} of {total / 1e6:,.0f} MB")
+            return shown
+
+    return ByteReporter
+
+
+def check_safetensors(path: Path) -> None:
+    """Read the header of a safetensors file.
+
+    Raises:
+        EncoderError: the file is damaged or was only partly downloaded.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np"):
+            pass
+    except (SafetensorError, OSError) as problem:
+        raise EncoderError(
+            f"{path} is damaged or incomplete ({first_line(problem)}): delete it and fetch it again."
+        ) from problem
+
+
+def first_line(problem: BaseException) -> str:
+    """The first line of an error's text, short enough to stand inside a sentence."""
+    text = str(problem).strip() or type(problem).__name__
+    line = text.splitlines()[0].rstrip(".: ")
+    return line if len(line) <= 160 else line[:159] + "…"
