@@ -89,8 +89,8 @@ class SiglipEncoder(TransformersEncoder):
         return pooled + head.mlp(head.layernorm(pooled))
 
     def _embed_text(self, text: str) -> Tensor:
-        # trained on lower case, always padded to the full length, without a mask
-        ids = self._token_ids(text.lower(), padding="max_length")
+        # trained on lower case, always padded on the right to the full length, without a mask
+        ids = self._token_ids(text.lower(), padding="max_length", padding_side="right")
         return self._model.text_model(input_ids=ids).pooler_output[0]
 
 
