@@ -1,0 +1,1 @@
+"""HTML components: the factory of each stands beside its .html, .css and .js files."""
