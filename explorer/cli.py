@@ -144,7 +144,7 @@ def add_encoders(commands: Commands) -> None:
 
 def run_encoders(args: argparse.Namespace) -> int:
     """Print the list."""
-    from explorer.models.encoders import list_encoders
+    from explorer.models.catalogue import list_encoders  # light: neither torch nor transformers
 
     known = list_encoders()
     print(json.dumps(known, indent=1, ensure_ascii=False) if args.json else _table(known))
@@ -187,12 +187,15 @@ def _as_text(found: Analysis, out: Path) -> str:
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:
-    """Columns as wide as what stands in them; yes and no for truth values."""
-    words = {True: "yes", False: "no", None: "–"}
-    cells = [list(rows[0])] + [
-        [words[value] if value is None or isinstance(value, bool) else str(value) for value in row.values()]
-        for row in rows
-    ]
+    """Columns as wide as what stands in them; yes and no for truth values, MB for bytes, – for what is not known."""
+
+    def shown(name: str, value: Any) -> str:
+        if value is None or isinstance(value, bool):
+            return {True: "yes", False: "no", None: "–"}[value]
+        return f"{value / 1e6:.0f} MB" if name.endswith("_bytes") else str(value)
+
+    head = [name.removesuffix("_bytes").replace("_", " ") for name in rows[0]]
+    cells = [head, *([shown(name, value) for name, value in row.items()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
 

@@ -216,7 +216,7 @@ def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
     if wrong := [name for name, array in arrays.items() if array.dtype.hasobject]:
         raise ValueError(f"Arrays of Python objects cannot be saved: {', '.join(wrong)}")
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    np.savez_compressed(buffer, **arrays)  # pyright: ignore[reportArgumentType]
     return buffer.getvalue()
 
 

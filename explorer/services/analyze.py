@@ -235,7 +235,7 @@ def token_frame(name: str, exploration: Exploration, features: Features) -> pd.D
     change, pca = np.full((layers, count), np.nan, np.float32), np.full((layers, count, 2), np.nan, np.float32)
     for layer in range(1, layers):
         change[layer, patches] = 1 - exploration.change[layer - 1, layer]
-    pca[:, patches] = pca_coordinates(features.states[:, 0, patches], 2)
+    pca[:, patches] = pca_coordinates(features.states[:, 0, patches])
     kinds = [kind.value for kind in TokenKind]
     codes = np.array([kinds.index(kind.value) for kind in layout.kinds], np.int8)
     return pd.DataFrame({
@@ -270,9 +270,9 @@ def _write(found: Analysis, folder: Path) -> None:
     for kind, lrs in found.similarity.items():
         stem = "similarity" if kind == "token" else f"similarity_{kind}"
         if not np.isnan(lrs.mean).all():
-            found.frame(kind).to_csv(folder / f"{stem}.csv")
+            found.frame(kind).to_csv(folder / f"{stem}.csv", float_format="%.6f")
         if not np.isnan(lrs.stderr).all():
-            found.frame(kind, stderr=True).to_csv(folder / f"{stem}_stderr.csv")
+            found.frame(kind, stderr=True).to_csv(folder / f"{stem}_stderr.csv", float_format="%.6f")
     said = json.dumps(groups_as_json(found), indent=1, ensure_ascii=False)
     (folder / "groups.json").write_text(said + "\n", encoding="utf-8")
     (folder / "report.html").write_text(report(found), encoding="utf-8")

@@ -140,7 +140,7 @@ def _develop(image: Image.Image, name: str) -> Picture:
     deep = _eight_bits(image, notes)
     clear = deep.convert("RGBA").getchannel("A") if deep.has_transparency_data else None
     colour = _to_srgb(deep, profile, notes)
-    if clear is not None and clear.getextrema()[0] < 255:
+    if clear is not None and np.asarray(clear).min() < 255:
         colour = Image.composite(colour, Image.new("RGB", colour.size, "white"), clear)
         notes.append("transparent parts shown on white")
     if turn is not None:

@@ -127,7 +127,8 @@ def _frame(layer: int, colours: np.ndarray, value: float | None, grid: tuple[int
     if value is not None and np.isnan(value):
         image, caption = f'<div class="none" style="aspect-ratio:{grid[1]}/{grid[0]}">–</div>', f"{layer}"
     else:
-        image = f'<img src="{png(colours.reshape(*grid, 3))}" alt="layer {layer}" loading="lazy">'
+        size = f'width="{grid[1]}" height="{grid[0]}"'
+        image = f'<img src="{png(colours.reshape(*grid, 3))}" {size} alt="layer {layer}">'
     return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
 
 
