@@ -100,8 +100,7 @@ def _open(
 def _pair(
     rng: np.random.Generator,
     task: str,
-    true: dict[str, str],
-    false: dict[str, str],
+    named: Sequence[dict[str, str]],
     held_out: bool = False,
     variants: tuple[str, str] = ("", ""),
 ) -> tuple[Question, ...]:
@@ -109,7 +108,7 @@ def _pair(
     k = int(rng.random() * len(wordings[0]))
     return tuple(
         Question(wording[k].format(**fields), answer, task, Form.YESNO, ("yes", "no"), held_out=held_out)
-        for wording, fields, answer in zip(wordings, (true, false), ("yes", "no"), strict=True)
+        for wording, fields, answer in zip(wordings, named, ("yes", "no"), strict=True)
     )
 
 
@@ -122,7 +121,7 @@ def _ask_existence(facts: Facts, rng: np.random.Generator, form: Form) -> Asked 
         return None
     if form is Form.YESNO:
         named = [{"one": one(name), "many": several(name)} for name in (kind, absent)]
-        return "", _pair(rng, "existence", *named)
+        return "", _pair(rng, "existence", named)
     names = (kind, absent) if rng.random() < 0.5 else (absent, kind)
     return names.index(kind), _open(rng, "existence", kind, names, one=one(names[0]), other=one(names[1]))
 
@@ -167,7 +166,7 @@ def _ask_count(facts: Facts, rng: np.random.Generator, form: Form) -> Asked | No
     digits = rng.random() < 0.3
     named = [_named_number(n, digits, many=several(kind), a=single(kind)) for n in (truth, number)]
     variants = ("one" if truth == 1 else "", "one" if number == 1 else "")
-    return (truth, number), _pair(rng, "count", *named, held_out=held_out, variants=variants)
+    return (truth, number), _pair(rng, "count", named, held_out=held_out, variants=variants)
 
 
 def _ask_total(facts: Facts, rng: np.random.Generator, form: Form) -> Asked | None:
@@ -183,7 +182,7 @@ def _ask_total(facts: Facts, rng: np.random.Generator, form: Form) -> Asked | No
     digits = rng.random() < 0.3
     variants = ("one" if truth == 1 else "", "one" if number == 1 else "")
     named = [_named_number(n, digits) for n in (truth, number)]
-    return (truth, number), _pair(rng, "total", *named, variants=variants)
+    return (truth, number), _pair(rng, "total", named, variants=variants)
 
 
 _SIDES = (("left", "right"), ("above", "below"))
@@ -212,7 +211,7 @@ def _ask_position(facts: Facts, rng: np.random.Generator, form: Form) -> Asked |
             variant, candidates = "where", (*_SIDES[0], *_SIDES[1])
         return (variant == "where", side), _open(rng, "position", side, candidates, held_out, variant, **names)
     false = {**names, "side": other} if rng.random() < 0.5 else {"a": names["b"], "b": names["a"], "side": side}
-    return side, _pair(rng, "position", {**names, "side": side}, false, held_out, (variant, variant))
+    return side, _pair(rng, "position", [{**names, "side": side}, false], held_out, (variant, variant))
 
 
 def _keep_above(facts: Facts, upper: str, lower: str, rng: np.random.Generator) -> bool:
@@ -238,12 +237,16 @@ def _ask_location(facts: Facts, rng: np.random.Generator, form: Form) -> Asked |
     if form is Form.OPEN:
         return cell, _open(rng, "location", cell, CELLS, a=name)
     other = _pick(rng, [c for c in CELLS if c != cell])
-    return cell, _pair(rng, "location", *({"a": name, "cell": _CELL_NAMES[c]} for c in (cell, other)))
+    return cell, _pair(rng, "location", [{"a": name, "cell": _CELL_NAMES[c]} for c in (cell, other)])
 
 
 # What is in the top left is "at the top" too, so that statements name the middles in full.
-_CELL_NAMES = {cell: cell if " " in cell or cell == "center" else f"{cell} middle" for cell in CELLS}
-_CELL_NAMES |= {"left": "middle left", "right": "middle right", "top": "top middle", "bottom": "bottom middle"}
+_CELL_NAMES = {cell: cell for cell in CELLS} | {
+    "left": "middle left",
+    "right": "middle right",
+    "top": "top middle",
+    "bottom": "bottom middle",
+}
 
 
 def _ask_colour(facts: Facts, rng: np.random.Generator, form: Form) -> Asked | None:
@@ -259,7 +262,7 @@ def _ask_colour(facts: Facts, rng: np.random.Generator, form: Form) -> Asked | N
         return cell, _open(rng, "colour", colour, colours, a=name)
     other = _pick(rng, [c for c in colours if c != colour])
     named = [{"a": name, "colour": c, "one": article(f"{c} {name}")} for c in (colour, other)]
-    return cell, _pair(rng, "colour", *named)
+    return cell, _pair(rng, "colour", named)
 
 
 def _ask_word(facts: Facts, rng: np.random.Generator, form: Form) -> Asked | None:
@@ -271,7 +274,7 @@ def _ask_word(facts: Facts, rng: np.random.Generator, form: Form) -> Asked | Non
     others = [word for word in WORDS if word != sign.word]
     alike = [word for word in others if len(word) == len(sign.word)]
     other = _pick(rng, alike if rng.random() < 0.5 else others)
-    return sign.word, _pair(rng, "word", {"word": sign.word}, {"word": other})
+    return sign.word, _pair(rng, "word", [{"word": sign.word}, {"word": other}])
 
 
 def _ask_larger(facts: Facts, rng: np.random.Generator, form: Form) -> Asked | None:
@@ -290,7 +293,7 @@ def _ask_larger(facts: Facts, rng: np.random.Generator, form: Form) -> Asked | N
         answer = single(large.kind)
         return names.index(answer), _open(rng, "larger", answer, names, a=names[0], b=names[1])
     true = {"a": single(large.kind), "b": single(small.kind)}
-    return "", _pair(rng, "larger", true, {"a": true["b"], "b": true["a"]})
+    return "", _pair(rng, "larger", [true, {"a": true["b"], "b": true["a"]}])
 
 
 ASK: dict[str, Callable[[Facts, np.random.Generator, Form], Asked | None]] = {
