@@ -200,11 +200,11 @@ def _divide(products: Tensor, norms: Tensor) -> Tensor:
 
 def _hsic_at_once(states: Tensor) -> Tensor:
     """HSIC₁ of a few pictures, [L, n, P, D] → float64 [n, L, L]."""
-    layers, pictures, patches, width = states.shape
+    layers, pictures, patches, _ = states.shape
     if patches < 4:
         return torch.full((pictures, layers, layers), torch.nan, dtype=torch.float64, device=states.device)
     mean = states.mean(2, keepdim=True, dtype=torch.float32)
-    centred = (states.float() - mean).view(-1, patches, width)
+    centred = (states.float() - mean).flatten(0, 1)  # [L·n, P, D]
     upper = torch.zeros(pictures, layers, layers, device=states.device)
     diagonals = []
     for start in range(0, patches, BLOCK_TOKENS):

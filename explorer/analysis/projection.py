@@ -1,0 +1,88 @@
+"""Principal components of the patches: colours for a filmstrip of layers, coordinates for a map.
+
+Every patch is first scaled to length 1, so that directions are compared, as in the LRS, and a few outlier tokens of
+huge norm do not become the components. Then each layer's own mean is taken away: with a single mean, a basis shared by
+all layers would spend its first components on telling the layers apart and show nothing inside one.
+
+The components come from randomised subspace iteration (Halko, Martinsson and Tropp 2011, SIAM Review 53, algorithms 4.4
+and 5.1) from a fixed start; length and mean are applied to the small products, so that no copy of the states is made.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+DIRECTIONS = 16  # followed at a time, of which two or three are kept; a width that matrix products are fast at
+POWER_ITERATIONS = 1
+ROUNDING = 1e-5  # spread of scores of unit vectors below which there is nothing to see
+PERCENTILES = (0.02, 0.98)  # of the scores: black and full colour
+
+
+def pca_colours(states: Tensor, joint: bool) -> np.ndarray:
+    """Colour each patch by its first three principal components (red, green, blue).
+
+    Args:
+        states: float [L, P, D], the patches of one picture, any device and float dtype.
+        joint: one basis and one scale for all layers, so that a colour means the same in each; otherwise each layer
+            has its own basis and scale, so that its contrast is full.
+
+    Returns:
+        uint8 [L, P, 3]. A component without spread is middle grey (128).
+    """
+    layers, patches, _ = states.shape
+    scores = _scores(states, 3, joint)
+    low, high = _percentiles(scores.flatten(0, 1)[None] if joint else scores)
+    spread = high - low
+    flat = spread <= ROUNDING
+    shades = ((scores - low) / spread.masked_fill(flat, torch.inf)).masked_fill(flat, 128 / 255)
+    return shades.clamp(0, 1).mul(255).round().to("cpu", torch.uint8).numpy().reshape(layers, patches, 3)
+
+
+def pca_coordinates(states: Tensor) -> np.ndarray:
+    """Place each patch on a map by its first two principal components, in one basis shared by all layers.
+
+    Args:
+        states: float [L, P, D], any device and float dtype. Tokens that are to keep their common differences, such as
+            those of several pictures, belong on the P axis: the mean is taken away along it.
+
+    Returns:
+        float32 [L, P, 2], -2…2 (patches have length 1).
+    """
+    return _scores(states, 2, joint=True).cpu().numpy()
+
+
+def _scores(states: Tensor, components: int, joint: bool) -> Tensor:
+    """Scores [L, P, components] on a basis that is shared or each layer's own; the largest loading is positive."""
+    states = states.float()
+    layers, _, width = states.shape
+    norms = torch.linalg.vector_norm(states, dim=-1, keepdim=True)
+    lengths = norms.masked_fill(norms == 0, 1).reciprocal()  # [L, P, 1]
+    mean = torch.bmm(lengths.mT, states) / states.shape[1]  # [L, 1, D] of the unit vectors
+
+    def project(basis: Tensor) -> Tensor:  # [1 or L, D, K] → [L, P, K]
+        return torch.bmm(states, basis.expand(layers, -1, -1)) * lengths - mean @ basis
+
+    def gather(scores: Tensor) -> Tensor:  # [L, P, K] → [1 or L, D, K]
+        back = torch.bmm((scores * lengths).mT, states) - scores.sum(1)[:, :, None] * mean
+        return (back.sum(0, keepdim=True) if joint else back).mT
+
+    start = torch.randn(width, min(DIRECTIONS, width), generator=torch.Generator().manual_seed(0)).to(states.device)
+    basis = start[None]
+    for _ in range(POWER_ITERATIONS + 1):
+        basis = torch.linalg.qr(gather(project(basis))).Q
+    scores = project(basis)
+    stacked = scores.flatten(0, 1)[None] if joint else scores
+    turn = torch.linalg.eigh(stacked.mT @ stacked).eigenvectors.flip(-1)[..., :components]  # [1 or L, K, components]
+    loadings = basis @ turn
+    signs = loadings.gather(1, loadings.abs().argmax(1, keepdim=True)).sign()
+    found = scores @ (turn * signs)
+    return torch.nn.functional.pad(found, (0, components - found.shape[-1]))
+
+
+def _percentiles(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Robust range of each component, each [B, 1, K], of scores [B, S, K]."""
+    ordered = scores.sort(dim=1).values
+    low, high = (round(share * (scores.shape[1] - 1)) for share in PERCENTILES)
+    return ordered[:, low : low + 1], ordered[:, high : high + 1]
