@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from explorer.models.hub import TRANSFORMERS_FILES, check_safetensors, first_line
+from explorer.models.hub import TRANSFORMERS_FILES, brief, check_safetensors
 from explorer.models.views import Preprocessing
 from explorer.records import EncoderError, Fit
 
@@ -47,7 +47,7 @@ def read_model_type(id: str, folder: Path) -> str:
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise EncoderError(
-            f"{path} cannot be read as a model's settings ({type(problem).__name__}: {first_line(problem)}): save or fetch it again."
+            f"{path} cannot be read as a model's settings ({type(problem).__name__}: {brief(problem)}): save or fetch it again."
         ) from problem
     if model_type not in MODEL_CLASSES:
         raise EncoderError(
@@ -82,7 +82,7 @@ def load_model(id: str, folder: Path, model_type: str, dtype: torch.dtype) -> An
             )
     except Exception as problem:  # a broken file makes transformers raise nearly anything
         raise EncoderError(
-            f"{id} could not be loaded as {kind.__name__} ({first_line(problem)}): save or fetch it again."
+            f"{id} could not be loaded as {kind.__name__} ({brief(problem)}): save or fetch it again."
         ) from problem
     if missing := sorted(report["missing_keys"]):
         raise EncoderError(
@@ -101,7 +101,7 @@ def load_tokenizer(folder: Path) -> tuple[Any, str]:
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True), ""
     except Exception as problem:  # a missing tokenizer package or a broken file raises nearly anything
-        return None, f"its tokenizer could not be loaded ({first_line(problem)})"
+        return None, f"its tokenizer could not be loaded ({brief(problem)})"
 
 
 def read_preprocessing(id: str, folder: Path, model_type: str, vision: Any) -> tuple[Preprocessing, str]:
@@ -130,7 +130,7 @@ def read_preprocessing(id: str, folder: Path, model_type: str, vision: Any) -> t
         return _read(processor, model_type, vision)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as problem:
         raise EncoderError(
-            f"{id}: the image processor's settings cannot be used ({first_line(problem)}): save or fetch them again."
+            f"{id}: the image processor's settings cannot be used ({brief(problem)}): save or fetch them again."
         ) from problem
 
 

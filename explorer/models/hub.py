@@ -177,12 +177,11 @@ def check_safetensors(path: Path) -> None:
             pass
     except (SafetensorError, OSError) as problem:
         raise EncoderError(
-            f"{path} is damaged or incomplete ({first_line(problem)}): delete it and fetch it again."
+            f"{path} is damaged or incomplete ({brief(problem)}): delete it and fetch it again."
         ) from problem
 
 
-def first_line(problem: BaseException) -> str:
-    """The first line of an error's text, short enough to stand inside a sentence."""
-    text = str(problem).strip() or type(problem).__name__
-    line = text.splitlines()[0].rstrip(".: ")
+def brief(problem: BaseException) -> str:
+    """An error's own text in one line, short enough to stand inside a sentence."""
+    line = " ".join(str(problem).split()).rstrip(".: ") or type(problem).__name__
     return line if len(line) <= 160 else line[:159] + "…"

@@ -197,15 +197,18 @@ def _load_model(id: str, arch: str, path: Path, published: dict[str, Any]) -> An
     if path.suffix == ".safetensors":
         hub.check_safetensors(path)
     try:
-        model = open_clip.create_model(
-            arch, force_quick_gelu=bool(published.get("quick_gelu")), pretrained_text=False, device="cpu"
+        return open_clip.create_model(
+            arch,
+            pretrained=str(path),
+            require_pretrained=True,
+            weights_only=True,
+            pretrained_text=False,
+            force_quick_gelu=bool(published.get("quick_gelu")),
         )
-        open_clip.load_checkpoint(model, str(path), strict=True, weights_only=True)
     except Exception as problem:  # a broken file makes torch and open_clip raise nearly anything
         raise EncoderError(
-            f"{path} could not be loaded as weights of {arch} ({hub.first_line(problem)}): check that both belong together."
+            f"{path} could not be loaded as weights of {arch} ({hub.brief(problem)}): check that both belong together."
         ) from problem
-    return model
 
 
 @dataclass(frozen=True)
@@ -227,7 +230,7 @@ def _look_at(arch: str, visual: Any) -> _Tower:
         body = visual.transformer
         return _Tower(NativeEncoder, body.resblocks, body.width, visual.patch_size[0], True, 0, visual.ln_pre)
     if type(trunk).__name__ in ("VisionTransformer", "Eva"):
-        patch_px = visual.image_size[0] // trunk.patch_embed.grid_size[0]
+        patch_px = trunk.patch_embed.feat_ratio()
         cls = trunk.cls_token is not None
         registers = trunk.num_prefix_tokens - int(cls)
         return _Tower(TimmEncoder, trunk.blocks, trunk.embed_dim, patch_px, cls, registers, trunk.norm_pre)
@@ -256,6 +259,7 @@ def _preprocessing(arch: str, image_size: Any, patch_px: int, published: dict[st
 def _load_tokenizer(arch: str, tower: Any, text: dict[str, Any]) -> tuple[Any, str]:
     """The tokenizer and "", or None and the reason why texts cannot be matched."""
     import open_clip
+    from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH, HFTokenizer
 
     if isinstance(getattr(tower, "attn_pool", None), nn.Module):
         return None, "its vision tower pools all patches by attention before it projects them"
@@ -265,7 +269,7 @@ def _load_tokenizer(arch: str, tower: Any, text: dict[str, Any]) -> tuple[Any, s
     try:
         folder = hub.fetch(name, TOKENIZER_FILES, lambda part, said: None)
         mode, named = text.get("tokenizer_mode"), text.get("tokenizer_kwargs", {})
-        length = text.get("context_length", open_clip.tokenizer.DEFAULT_CONTEXT_LENGTH)
-        return open_clip.HFTokenizer(str(folder), context_length=length, tokenizer_mode=mode, **named), ""
+        length = text.get("context_length", DEFAULT_CONTEXT_LENGTH)
+        return HFTokenizer(str(folder), context_length=length, tokenizer_mode=mode, **named), ""
     except Exception as problem:  # what cannot be fetched or read only costs the text match
-        return None, f"its tokenizer could not be loaded ({hub.first_line(problem)})"
+        return None, f"its tokenizer could not be loaded ({hub.brief(problem)})"
