@@ -130,8 +130,8 @@ def packed(language: LlamaModel) -> Iterator[None]:
 
 
 def read_pack(
-    language: LlamaModel, prefix: Tensor, pack: Pack, positions: Tensor | None = None, tap: int = 0
-) -> tuple[Tensor, Tensor]:
+    language: LlamaModel, prefix: Tensor, pack: Pack, positions: Tensor | None = None
+) -> tuple[Tensor, list[Tensor]]:
     """Run a Llama over a pack.
 
     Args:
@@ -139,19 +139,19 @@ def read_pack(
         prefix: [N, P, D], embeddings of the first token and the picture tokens.
         pack: the questions.
         positions: int64 [N, P], positions of the prefix; 0…P-1 if not given.
-        tap: after so many blocks the hidden states of the prefix are returned as well.
 
     Returns:
-        tuple: final hidden states of the questions' tokens, [R, D], after the last norm; prefix states, [N, P, D].
+        tuple: final hidden states of the questions' tokens, [R, D], after the last norm; and the hidden states of the
+        prefix after each block, [N, P, D], without a norm.
     """
     if positions is None:
         positions = torch.arange(pack.prefix, device=prefix.device).expand(pack.pictures, -1)
+    split = pack.pictures * pack.prefix
     hidden = torch.cat([prefix.flatten(0, 1), language.embed_tokens(pack.tokens)])[None]
     turns = language.rotary_emb(hidden, position_ids=torch.cat([positions.flatten(), pack.positions])[None])
-    tapped = prefix
+    seen = []
     with packed(language):
-        for number, block in enumerate(language.layers):
-            if number == tap:
-                tapped = hidden[0, : prefix.shape[0] * prefix.shape[1]].view_as(prefix)
+        for block in language.layers:
             hidden = block(hidden, position_embeddings=turns, pack=pack)
-    return language.norm(hidden[0, prefix.shape[0] * prefix.shape[1] :]), tapped
+            seen.append(hidden[0, :split].view_as(prefix))
+    return language.norm(hidden[0, split:]), seen

@@ -1,0 +1,198 @@
+"""What the language models read while they learn: questions, captions and written pictures, batch by batch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerFast
+
+from explorer.jobs.encoder_data import encoder_pixels
+from explorer.jobs.lm_tokenizer import english_words
+from explorer.jobs.rewordings import ABSENT, both_numbers, reword, vary
+from explorer.jobs.written_pictures import CELLS, Notation, Writer, mark_cells
+from explorer.models.packed import Pack, make_pack
+from explorer.scenes.captions import NUMBERS, article, join, make_caption, noun, plural
+from explorer.scenes.facts import CELLS as PLACES
+from explorer.scenes.layout import make_scene, random_seed
+from explorer.scenes.questions import make_questions
+from explorer.scenes.scene import Scene
+
+_DESCRIBE = (
+    "Describe the picture.", "What is in the picture?", "What do you see?", "Write a caption.", "What does this show?",
+    "Tell me about this image.", "Caption this.", "Describe the scene.",
+)  # fmt: skip
+_LIST = ("List everything and where it is.", "What is where?", "List all things with their places.", "Where is what?")
+
+
+def place_caption(scene: Scene) -> str:
+    """All things from top to bottom, single ones with their places: "a dog in the top left, two cats and a sign …"."""
+    groups = Counter(noun(thing) for thing in scene.objects)
+    parts = []
+    for thing in sorted(scene.objects, key=lambda thing: (int(3 * thing.y), thing.x)):
+        count = groups.pop(noun(thing), 0)
+        place = PLACES[3 * min(2, int(3 * thing.y)) + min(2, int(3 * thing.x))]
+        if count == 1:
+            parts.append(f"{article(noun(thing))} in the {place}")
+        elif count:
+            parts.append(f"{NUMBERS[count]} {plural(thing)}")
+    if scene.sign:
+        parts.append(f'a sign that says "{scene.sign.word}"')
+    return join(parts or ["nothing"])
+
+
+class Asker:
+    """Turns a scene into tokens of questions and answers."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast):
+        """Ask with the tokens of one tokenizer."""
+        self.tokenizer = tokenizer
+        self._english = english_words()
+        self._reply = tokenizer.convert_tokens_to_ids("<reply>")
+
+    def captions(self, scene: Scene, rng: np.random.Generator) -> list[tuple[str, str]]:
+        """A caption as on the web, and one that says what is where."""
+        return [(_pick(_DESCRIBE, rng), make_caption(scene, rng)), (_pick(_LIST, rng), place_caption(scene))]
+
+    def questions(self, scene: Scene, rng: np.random.Generator, most: int) -> list[tuple[str, str]]:
+        """Questions in the world's wordings and in others; now and then about something that no scene holds."""
+        asked = []
+        for question in make_questions(scene, rng, most=most):
+            text = question.text
+            if rng.random() < 0.5:
+                text = reword(text, question.task, question.form, rng)
+            asked.append((vary(text, rng, self._english) if rng.random() < 0.7 else text, question.answer))
+        if rng.random() < 0.3:
+            single, many = both_numbers(_pick(ABSENT, rng))
+            wordings = ((f"Is there {article(single)}?", "no"), (f"Are there any {many} in the picture?", "no"))
+            asked.append(_pick((*wordings, (f"How many {many} are there?", "0")), rng))
+        return asked
+
+    def encode(self, texts: list[list[tuple[str, str]]]) -> list[list[tuple[list[int], list[int]]]]:
+        """Tokens of the questions, each ended by the sign to reply, and of the answers, ended by the end of a turn."""
+        flat = [text for some in texts for pair in some for text in pair]
+        ids = iter(self.tokenizer(flat, add_special_tokens=False).input_ids)
+        last = self.tokenizer.eos_token_id
+        return [[([*next(ids), self._reply], [*next(ids), last]) for _ in some] for some in texts]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A batch of written pictures with questions.
+
+    Attributes:
+        pack: the questions.
+        positions: int64 [N, P], positions of the prefix: 0 for the first token, 1 + cell for the others.
+        spots, words, weights: parallel, [E]: a word's place in the flattened [N, P], its token, its weight.
+        firsts: bool [N, P], whether a thing begins there.
+    """
+
+    pack: Pack
+    positions: Tensor
+    spots: Tensor
+    words: Tensor
+    weights: Tensor
+    firsts: Tensor
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of the language run: batches of so many pictures, of at most so many things, with so many cells kept."""
+
+    steps: int
+    pictures: int
+    things: int
+    cells: int
+    questions: int = 12
+
+
+class WrittenBatches(Dataset):
+    """Batch k of stage 0, always the same for the same seed and k."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int, phases: list[Phase], blind: float):
+        """Args: the tokenizer; seed of the run; its phases; share of batches that withhold the picture."""
+        self.asker, self.writer, self.first = Asker(tokenizer), Writer(tokenizer), tokenizer.bos_token_id
+        self.seed, self.blind = seed, blind
+        self.plan = [phase for phase in phases for _ in range(phase.steps)]
+
+    def __len__(self) -> int:
+        """Number of steps."""
+        return len(self.plan)
+
+    def __getitem__(self, step: int) -> Reading:
+        """The batch of a step."""
+        phase, rng = self.plan[step], np.random.default_rng((self.seed, 0, step))
+        scenes = [
+            make_scene(random_seed("train", rng), things=1 + int(rng.integers(phase.things)) if phase.things < 10 else None)
+            for _ in range(phase.pictures)
+        ]
+        texts = [self.asker.questions(scene, rng, phase.questions) for scene in scenes]
+        for scene, some in zip(scenes, texts, strict=True):
+            captions = self.asker.captions(scene, rng)
+            if rng.random() < 0.4 or not some:
+                some.append(_pick(captions, rng))
+        encoded = self.asker.encode(texts)
+        if rng.random() < self.blind:
+            return self._blind(encoded)
+        written = [self.writer.write(scene, Notation.draw(rng), rng) for scene in scenes]
+        return self._lay_out(scenes, written, encoded, phase.cells, rng)
+
+    def _blind(self, encoded: list[list[tuple[list[int], list[int]]]]) -> Reading:
+        n, none = len(encoded), torch.zeros(0, dtype=torch.long)
+        pack = make_pack(encoded, 1)
+        first = torch.zeros(n, 1, dtype=torch.long)
+        return Reading(pack, first, none, none, torch.zeros(0), first.bool())
+
+    def _lay_out(self, scenes, written, encoded, cells: int, rng: np.random.Generator) -> Reading:
+        marks = [mark_cells(scene) for scene in scenes]
+        cells = max(cells, *(int(covered.sum()) for covered, _ in marks))
+        positions, spots, words, weights, firsts = [], [], [], [], []
+        for n, (at, tokens, weight) in enumerate(written):
+            covered, begins = marks[n]
+            # What is kept: things first, then ground by chance; the position of what is left out stays empty.
+            order = np.argsort(rng.random(CELLS) - covered, kind="stable")
+            kept = np.sort(order[:cells])
+            place = np.full(CELLS, -1)
+            place[kept] = n * (1 + cells) + 1 + np.arange(cells)
+            there = place[at] >= 0
+            positions.append(np.concatenate([[0], 1 + kept]))
+            spots.append(place[at][there])
+            words.append(tokens[there])
+            weights.append(weight[there])
+            firsts.append(np.concatenate([[False], begins[kept]]))
+        pack = make_pack(encoded, 1 + cells, after=1 + CELLS)
+        stacked = (np.stack(positions), np.concatenate(spots), np.concatenate(words), np.concatenate(weights))
+        return Reading(pack, *(torch.from_numpy(x) for x in stacked), torch.from_numpy(np.stack(firsts)))
+
+
+class PictureBatches(Dataset):
+    """Batch k of stages 1 and 2: pixels as the encoder sees them, uint8 [N, 168, 168, 3], with captions or questions."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int, plan: list[tuple[int, int]], most: int):
+        """Args: the tokenizer; seed of the run; (stage, pictures) of each step; most questions of a picture."""
+        self.asker, self.seed, self.plan, self.most = Asker(tokenizer), seed, plan, most
+
+    def __len__(self) -> int:
+        """Number of steps."""
+        return len(self.plan)
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Pack]:
+        """The batch of a step."""
+        stage, pictures = self.plan[step]
+        rng = np.random.default_rng((self.seed, 1, step))
+        scenes = [make_scene(random_seed("train", rng)) for _ in range(pictures)]
+        texts = []
+        for scene in scenes:
+            captions = self.asker.captions(scene, rng)
+            asked = [] if stage == 1 else self.asker.questions(scene, rng, self.most)
+            texts.append(asked or captions)
+        pixels = torch.from_numpy(np.stack([encoder_pixels(scene) for scene in scenes]))
+        return pixels, make_pack(self.asker.encode(texts), 1 + CELLS)
+
+
+def _pick(options, rng: np.random.Generator):
+    return options[int(rng.integers(len(options)))]

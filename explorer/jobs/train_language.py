@@ -1,0 +1,169 @@
+"""Stage 0: teach the mini language model to answer questions about written pictures, before it sees any picture."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+from transformers import AutoTokenizer
+
+from explorer.jobs.lm_data import Phase, Reading, WrittenBatches
+from explorer.jobs.lm_tokenizer import make_tokenizer
+from explorer.jobs.run import Log, make_optimizers, rate_share, save_state, step_optimizers
+from explorer.jobs.settings import save_settings
+from explorer.jobs.written_pictures import GRID
+from explorer.models.language import LanguageShape, make_language
+from explorer.models.packed import IGNORE, read_pack
+
+
+@dataclass(frozen=True)
+class LanguageSettings:
+    """Settings of `train language`.
+
+    Attributes:
+        out: folder of the run (state, log) and, at its end, of the model under ``model/``.
+        phases: (steps, pictures, most things, cells kept, most questions) in order; 10 things is any number, 144 cells all.
+        blind: share of batches without a picture, so that the model also knows what words alone tell.
+        noise: largest spread of what is added to the cells of a picture, in units of the embeddings' own spread.
+        hints: weight of the help that goes away: to tell each cell's row and column after the first block and after
+            the second whether a thing begins there.
+        learning_rate, matrix_learning_rate: of AdamW (embeddings, norms) and of Muon (the matrices of the blocks).
+        warmup, cooldown: shares of all steps in which the rates rise from 0 and fall to 0.
+    """
+
+    out: str = "runs/language"
+    seed: int = 0
+    blocks: int = 4
+    width: int = 192
+    mlp_width: int = 512
+    heads: int = 6
+    spread: float = 0.07
+    phases: tuple[tuple[int, int, int, int, int], ...] = ((1500, 16, 3, 40, 12), (1500, 16, 10, 72, 12), (1500, 16, 10, 144, 12))
+    blind: float = 0.06
+    noise: float = 1.0
+    hints: float = 0.3
+    learning_rate: float = 3e-3
+    matrix_learning_rate: float = 0.02
+    warmup: float = 0.02
+    cooldown: float = 0.4
+    threads: int = 2
+    workers: int = 1
+    save_minutes: float = 4.0
+
+    def shape(self) -> LanguageShape:
+        """The model's."""
+        return LanguageShape(self.blocks, self.width, self.mlp_width, self.heads, self.spread)
+
+
+def embed_reading(embedding: Tensor, reading: Reading, first: int, noise: Tensor | None = None) -> Tensor:
+    """Vectors of the written pictures, [N, P, D]: the sum of the words of each cell, and something random."""
+    n, p = reading.positions.shape
+    flat = embedding.new_zeros(n * p, embedding.shape[1])
+    flat = flat.index_add(0, reading.spots, embedding[reading.words] * reading.weights[:, None])
+    cells = flat.view(n, p, -1)
+    if noise is not None:
+        cells = cells + noise
+    start = embedding[first].expand(n, 1, -1)
+    return torch.cat([start, cells[:, 1:]], 1)
+
+
+class LanguageRun:
+    """A run that can be stopped at any step and resumed to the same result."""
+
+    def __init__(self, settings: LanguageSettings):
+        """Start afresh, or take up the state in ``settings.out``."""
+        self.settings, self.out = settings, Path(settings.out)
+        self.out.mkdir(parents=True, exist_ok=True)
+        torch.set_num_threads(settings.threads)
+        if (self.out / "tokenizer").exists():
+            self.tokenizer = AutoTokenizer.from_pretrained(self.out / "tokenizer")
+        else:
+            self.tokenizer = make_tokenizer()
+            self.tokenizer.save_pretrained(self.out / "tokenizer")
+        self.model = make_language(settings.shape(), self.tokenizer, settings.seed)
+        self.hints = nn.ModuleList([nn.Linear(settings.width, 2 * GRID), nn.Linear(settings.width, 1)])
+        self.optimizers = make_optimizers(
+            [self.model, self.hints], settings.learning_rate, settings.matrix_learning_rate
+        )
+        self.step = 0
+        if (self.out / "state.pt").exists():
+            state = torch.load(self.out / "state.pt", weights_only=True)
+            self.model.load_state_dict(state["model"])
+            self.hints.load_state_dict(state["hints"])
+            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
+            self.step = state["step"]
+        save_settings(settings, self.out / "settings.json")
+
+    def save(self) -> None:
+        """Write the state."""
+        optimizers = [optimizer.state_dict() for optimizer in self.optimizers]
+        parts = {"model": self.model.state_dict(), "hints": self.hints.state_dict(), "optimizers": optimizers}
+        save_state({**parts, "step": self.step}, self.out / "state.pt")
+
+    def loss(self, reading: Reading) -> tuple[Tensor, dict[str, float]]:
+        """Loss of a batch and what is logged of it."""
+        embedding, pack = self.model.model.embed_tokens.weight, reading.pack
+        chance = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + self.step)
+        shape = (*reading.positions.shape, self.settings.width)
+        level = self.settings.noise * self.settings.spread * torch.rand(shape[0], 1, 1, generator=chance)
+        prefix = embed_reading(
+            embedding, reading, self.tokenizer.bos_token_id, level * torch.randn(shape, generator=chance)
+        )
+        states, seen = read_pack(self.model.model, prefix, pack, reading.positions)
+        asked = pack.targets != IGNORE
+        logits, targets = self.model.lm_head(states[asked]), pack.targets[asked]
+        loss = F.cross_entropy(logits, targets)
+        right = (logits.argmax(1) == targets)[targets != self.tokenizer.eos_token_id]
+        row = {"loss": loss.item(), "right": float(right.float().mean())}
+        if self.settings.hints and pack.prefix > 1:
+            place, begins = self.hints[0](seen[0][:, 1:]), self.hints[1](seen[1][:, 1:])[..., 0]
+            cells = (reading.positions[:, 1:] - 1).flatten()
+            rows, columns = place.flatten(0, 1).split(GRID, -1)
+            where = F.cross_entropy(rows, cells // GRID) + F.cross_entropy(columns, cells % GRID)
+            what = F.binary_cross_entropy_with_logits(begins, reading.firsts[:, 1:].float())
+            loss = loss + self.settings.hints * (0.5 * where + 2 * what)
+            row |= {"place": where.item(), "begins": what.item()}
+        return loss, row
+
+    def train(self, until: int | None = None) -> None:
+        """Train to the end of the plan, or to step ``until``."""
+        settings = self.settings
+        phases = [Phase(steps, n, things, cells, q) for steps, n, things, cells, q in settings.phases]
+        data = WrittenBatches(self.tokenizer, settings.seed, phases, settings.blind)
+        stop = min(until or len(data), len(data))
+        loader = DataLoader(data, batch_size=None, sampler=range(self.step, stop), num_workers=settings.workers)
+        parameters = [*self.model.parameters(), *self.hints.parameters()]
+        log, saved = Log(self.out, self.step), time.monotonic()
+        for reading in tqdm(loader, initial=self.step, total=stop, desc="language"):
+            loss, row = self.loss(reading)
+            loss.backward()
+            share = rate_share(self.step, len(data), settings.warmup, settings.cooldown)
+            row["gradient"] = step_optimizers(self.optimizers, parameters, share)
+            self.step += 1
+            log.add(self.step, row | {"questions": len(reading.pack.tokens), "rate": share})
+            if time.monotonic() - saved > 60 * settings.save_minutes:
+                self.save()
+                saved = time.monotonic()
+        log.close()
+        self.save()
+
+    def export(self, folder: Path) -> None:
+        """Write the model and tokenizer as a folder that transformers loads."""
+        self.model.to(torch.bfloat16).save_pretrained(folder)
+        self.model.float()
+        self.tokenizer.save_pretrained(folder)
+
+
+def train_language(settings: LanguageSettings) -> Path:
+    """Train, resume or finish a run; returns the folder of the finished model."""
+    run = LanguageRun(settings)
+    run.train()
+    run.export(run.out / "model")
+    return run.out / "model"

@@ -1,0 +1,61 @@
+"""The mini language model: a small Llama."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+PICTURE_TOKENS = 144
+
+
+@dataclass(frozen=True)
+class LanguageShape:
+    """Size and start of the language model.
+
+    Attributes:
+        blocks, width, mlp_width, heads: of the Llama.
+        spread: standard deviation of the initial weights; the usual 0.02 is too small for such a width.
+        period: tokens after which the second rotary frequency repeats: the 12 patches of a row, so that what stands
+            one above the other is easy to find in a row of tokens.
+        positions: longest text, with its picture.
+    """
+
+    blocks: int = 4
+    width: int = 192
+    mlp_width: int = 512
+    heads: int = 6
+    spread: float = 0.07
+    period: float = 12.0
+    positions: int = 512
+
+    def rope_theta(self) -> float:
+        """The base of the rotary frequencies theta^(-2k/d) whose k = 1 has the period."""
+        return (self.period / (2 * torch.pi)) ** (self.width // self.heads / 2)
+
+
+def make_language(shape: LanguageShape, tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> LlamaForCausalLM:
+    """The untrained model; what each block adds starts at nothing."""
+    torch.manual_seed(seed)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=shape.width,
+            intermediate_size=shape.mlp_width,
+            num_hidden_layers=shape.blocks,
+            num_attention_heads=shape.heads,
+            num_key_value_heads=shape.heads,
+            max_position_embeddings=shape.positions,
+            initializer_range=shape.spread,
+            rope_parameters={"rope_type": "default", "rope_theta": shape.rope_theta()},
+            tie_word_embeddings=True,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    for block in model.model.layers:
+        torch.nn.init.zeros_(block.self_attn.o_proj.weight)
+        torch.nn.init.zeros_(block.mlp.down_proj.weight)
+    return model
