@@ -29,13 +29,13 @@ def test_token_gram_is_the_cosine_of_each_pair_of_layers():
     grams = token_gram(states)
     assert grams.shape == (4, 4, 3, 30) and grams.dtype == torch.float32
     expected = torch.nn.functional.cosine_similarity(states[:, None], states[None], dim=-1)
-    torch.testing.assert_close(grams, expected, atol=1e-6, rtol=0)
+    np.testing.assert_allclose(grams, expected, atol=1e-6, rtol=0)
 
 
 def test_token_gram_by_hand():
     states = torch.tensor([[3.0, 4.0], [4.0, 3.0], [-3.0, -4.0]])[:, None, None]
     expected = torch.tensor([[1, 0.96, -1], [0.96, 1, -0.96], [-1, -0.96, 1]])
-    torch.testing.assert_close(token_gram(states)[:, :, 0, 0], expected)
+    np.testing.assert_allclose(token_gram(states)[:, :, 0, 0], expected, atol=1e-6)
 
 
 def test_every_kind_is_symmetric_with_ones_on_the_diagonal():
@@ -44,8 +44,8 @@ def test_every_kind_is_symmetric_with_ones_on_the_diagonal():
     assert set(found) == {*KINDS, "hsic"}
     for kind in KINDS:
         assert found[kind].shape == (3, 4, 4) and found[kind].dtype == torch.float32
-        torch.testing.assert_close(found[kind], found[kind].mT, atol=1e-6, rtol=0)
-        torch.testing.assert_close(found[kind].diagonal(dim1=1, dim2=2), torch.ones(3, 4), atol=1e-6, rtol=0)
+        np.testing.assert_allclose(found[kind], found[kind].mT, atol=1e-6, rtol=0)
+        np.testing.assert_allclose(found[kind].diagonal(dim1=1, dim2=2), torch.ones(3, 4), atol=1e-6, rtol=0)
 
 
 def test_token_pooled_and_cls_match_their_definitions():
@@ -54,9 +54,9 @@ def test_token_pooled_and_cls_match_their_definitions():
     cosine = torch.nn.functional.cosine_similarity
     token = cosine(states[:, None], states[None], dim=-1).mean(-1).permute(2, 0, 1)
     pooled = cosine(states.mean(2)[:, None], states.mean(2)[None], dim=-1).permute(2, 0, 1)
-    torch.testing.assert_close(found["token"], token, atol=1e-6, rtol=0)
-    torch.testing.assert_close(found["pooled"], pooled, atol=1e-6, rtol=0)
-    torch.testing.assert_close(
+    np.testing.assert_allclose(found["token"], token, atol=1e-6, rtol=0)
+    np.testing.assert_allclose(found["pooled"], pooled, atol=1e-6, rtol=0)
+    np.testing.assert_allclose(
         found["cls"], cosine(cls[:, None], cls[None], dim=-1).permute(2, 0, 1), atol=1e-6, rtol=0
     )
 
@@ -86,7 +86,7 @@ def test_pictures_are_worked_on_a_few_at_a_time(monkeypatch):
     states = random_states(pictures=5)
     at_once = hsic(states)
     monkeypatch.setattr("explorer.analysis.similarity.WORKING_BYTES", 4 * states[:, :2].numel())
-    torch.testing.assert_close(hsic(states), at_once)
+    np.testing.assert_allclose(hsic(states), at_once, rtol=1e-6)
 
 
 def test_only_what_is_asked_for_is_computed(monkeypatch):
@@ -99,7 +99,7 @@ def test_only_what_is_asked_for_is_computed(monkeypatch):
     monkeypatch.setattr("explorer.analysis.similarity.token_gram", refuse)
     found = similarity(states, None, ("token", "pooled"), cosines)
     assert set(found) == {"token", "pooled"}
-    torch.testing.assert_close(found["token"], cosines.mean(-1).permute(2, 0, 1))
+    np.testing.assert_allclose(found["token"], cosines.mean(-1).permute(2, 0, 1), rtol=1e-6)
 
 
 def test_bfloat16_states_are_compared_in_float32():
@@ -107,7 +107,7 @@ def test_bfloat16_states_are_compared_in_float32():
     low, high = similarity(states, states[:, :, 0]), similarity(states.float(), states[:, :, 0].float())
     for kind in KINDS:
         assert low[kind].dtype == torch.float32
-        torch.testing.assert_close(low[kind], high[kind], atol=1e-5, rtol=0)
+        np.testing.assert_allclose(low[kind], high[kind], atol=1e-5, rtol=0)
 
 
 def test_views_of_longer_sequences_and_transposed_memory():
@@ -115,8 +115,8 @@ def test_views_of_longer_sequences_and_transposed_memory():
     patches = tokens[:, :, 1:]
     other = patches.permute(1, 2, 0, 3).contiguous().permute(2, 0, 1, 3)
     for kind, found in similarity(patches, None).items():
-        torch.testing.assert_close(found, similarity(patches.contiguous(), None)[kind], equal_nan=True)
-        torch.testing.assert_close(found, similarity(other, None)[kind], equal_nan=True, atol=1e-5, rtol=1e-5)
+        np.testing.assert_allclose(found, similarity(patches.contiguous(), None)[kind], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(found, similarity(other, None)[kind], rtol=1e-5, atol=1e-5)
 
 
 def test_zero_tokens_are_like_nothing():
@@ -155,7 +155,7 @@ def test_unknown_kind_and_patch_are_refused():
 def test_patch_similarity_is_the_cosine_with_one_patch():
     states = random_states()[:, 0]
     expected = torch.nn.functional.cosine_similarity(states, states[:, 7:8], dim=-1)
-    torch.testing.assert_close(patch_similarity(states, 7), expected, atol=1e-6, rtol=0)
+    np.testing.assert_allclose(patch_similarity(states, 7), expected, atol=1e-6, rtol=0)
 
 
 def stream_of(*parts):
@@ -210,7 +210,7 @@ def test_stderr_of_cka_agrees_with_the_spread_of_repetitions():
     spread = np.std([r.mean for r in repetitions], axis=0, ddof=1)
     claimed = np.mean([r.stderr for r in repetitions], axis=0)
     off = ~np.eye(4, dtype=bool)
-    assert (np.abs(claimed[off] / spread[off] - 1) < 0.35).all()  # a spread from 60 has an error of 9 %
+    assert (np.abs(claimed[off] / spread[off] - 1) < 0.35).all()  # a spread from 40 has an error of 11 %
 
 
 def test_one_picture_has_no_stderr_and_a_missing_cls_stays_nan():
