@@ -57,7 +57,7 @@ def _find_folder(id: str, report: Progress) -> Path:
             raise EncoderError(f"The built-in encoder is missing from {MINI}: check the program out again.")
         return MINI
     path = Path(id).expanduser()
-    if path.is_dir():
+    if id and path.is_dir():
         return path
     if path.is_file():
         raise EncoderError(

@@ -144,16 +144,15 @@ def _read(processor: Any, model_type: str, vision: Any) -> tuple[Preprocessing, 
         note = "This encoder takes any shape; here it runs at its square default, so pictures are squashed unless cropped or padded."
         return Preprocessing(side, side, Fit.SQUASH, side, resample, **colours), note
     shorter = _entry(processor.size, "shortest_edge")
-    width, height = _entry(processor.size, "width"), _entry(processor.size, "height")
-    cropped = _entry(processor.crop_size, "height") if getattr(processor, "do_center_crop", False) else None
-    if cropped and cropped != _entry(processor.crop_size, "width") or width != height or not (shorter or width):
-        raise ValueError(f"it resizes to {processor.size} and crops to {processor.crop_size}, which is no square")
-    side = cropped or shorter or width
-    if (shorter or width) < side:
-        raise ValueError(f"it crops {side} px out of {shorter or width}")
+    resized = (_entry(processor.size, "width"), _entry(processor.size, "height"))
+    crops = getattr(processor, "do_center_crop", False)
+    cropped = (_entry(processor.crop_size, "width"), _entry(processor.crop_size, "height")) if crops else resized
+    side = cropped[0] or shorter
+    if side is None or cropped[0] != cropped[1] or not (shorter or resized == cropped):
+        raise ValueError(f"{cropped[0]} × {cropped[1]} px cut out of {shorter or resized} px are no square")
+    if shorter is not None and shorter < side:
+        raise ValueError(f"{side} px cannot be cut out of {shorter}")
     fit = Fit.CROP if shorter else Fit.SQUASH
-    if fit is Fit.SQUASH and width != side:
-        raise ValueError(f"it squashes to {width} px and crops to {side}")
     seen = side // vision.patch_size * vision.patch_size
     return Preprocessing(side, seen, fit, shorter or side, resample, **colours), ""
 
