@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from PIL import Image
@@ -9,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from explorer.scenes.captions import inside, make_caption
-from explorer.scenes.layout import make_scene, random_seed
+from explorer.scenes.layout import make_scene
 from explorer.scenes.render import render
 from explorer.scenes.scene import Scene
 from explorer.scenes.sprites import box
@@ -23,6 +25,13 @@ def encoder_pixels(scene: Scene) -> np.ndarray:
     """A scene as the mini encoder sees it, uint8 [168, 168, 3]: drawn at twice the size, then reduced."""
     drawn = Image.fromarray(render(scene, 2 * IMAGE_PX))
     return np.asarray(drawn.resize((IMAGE_PX, IMAGE_PX), Image.Resampling.BICUBIC))
+
+
+@lru_cache(maxsize=16_384)
+def drawn_scene(seed: int) -> tuple[Scene, np.ndarray]:
+    """A scene and its pixels, kept for other windows (85 kB each)."""
+    scene = make_scene(seed)
+    return scene, encoder_pixels(scene)
 
 
 def choose_window(scene: Scene, grid: int, rng: np.random.Generator) -> tuple[int, int]:
@@ -49,9 +58,9 @@ class Windows(Dataset):
     Each item is (pixels uint8 [B, 3, g*14, g*14], first patches int64 [B, 2], captions).
     """
 
-    def __init__(self, seed: int, plan: list[tuple[int, int]], windows_per_scene: int):
-        """Args: seed of the run; plan = (grid, batch) of each step; how many windows one scene gives at most."""
-        self.seed, self.plan, self.windows_per_scene = seed, plan, windows_per_scene
+    def __init__(self, seed: int, plan: list[tuple[int, int]], scenes: int):
+        """Args: seed of the run; plan = (grid, batch) of each step; how many scenes the windows are cut from."""
+        self.seed, self.plan, self.scenes = seed, plan, scenes
 
     def __len__(self) -> int:
         """Number of steps."""
@@ -63,15 +72,13 @@ class Windows(Dataset):
         rng = np.random.default_rng((self.seed, step))
         pixels, firsts, captions = [], [], []
         while len(pixels) < batch:
-            scene = make_scene(random_seed("train", rng))
-            image = encoder_pixels(scene)
-            for _ in range(1 if grid == GRID else self.windows_per_scene):
-                row, col = choose_window(scene, grid, rng)
-                cut = (col / GRID, row / GRID, (col + grid) / GRID, (row + grid) / GRID)
-                if len(pixels) == batch or cuts_badly(scene, cut):
-                    continue
-                window = image[row * PATCH_PX : (row + grid) * PATCH_PX, col * PATCH_PX : (col + grid) * PATCH_PX]
-                pixels.append(window)
-                firsts.append((row, col))
-                captions.append(make_caption(scene, rng, cut))
+            scene, image = drawn_scene(int(rng.integers(self.scenes)))
+            row, col = choose_window(scene, grid, rng)
+            cut = (col / GRID, row / GRID, (col + grid) / GRID, (row + grid) / GRID)
+            if cuts_badly(scene, cut):
+                continue
+            window = image[row * PATCH_PX : (row + grid) * PATCH_PX, col * PATCH_PX : (col + grid) * PATCH_PX]
+            pixels.append(window)
+            firsts.append((row, col))
+            captions.append(make_caption(scene, rng, cut))
         return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2), torch.tensor(firsts), captions

@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import CLIPModel, CLIPTokenizer
 
-from explorer.analysis.statistics import wilson_interval
+from explorer.analysis.statistics import wilson
 from explorer.jobs.encoder_data import encoder_pixels
 from explorer.jobs.train_encoder import embed_texts, embed_windows
 from explorer.scenes.captions import article, make_caption
@@ -41,7 +41,8 @@ def _embed_scenes(model: CLIPModel, scenes: list[Scene], batch: int, what: str) 
     for start in tqdm(range(0, len(scenes), batch), desc=what):
         pixels = np.stack([encoder_pixels(scene) for scene in scenes[start : start + batch]])
         firsts = torch.zeros(len(pixels), 2, dtype=torch.long)
-        found.append(embed_windows(model, torch.from_numpy(pixels).permute(0, 3, 1, 2), firsts))
+        images = embed_windows(model, torch.from_numpy(pixels).permute(0, 3, 1, 2), firsts)
+        found.append(torch.nn.functional.normalize(images, dim=-1))
     return torch.cat(found)
 
 
@@ -80,8 +81,8 @@ def recognition(model: CLIPModel, tokenizer: CLIPTokenizer, settings: ScoreSetti
 
 
 def _share(right: int, n: int) -> dict[str, float]:
-    low, high = wilson_interval(right, n)
-    return {"accuracy": round(right / n, 4), "low": round(low, 4), "high": round(high, 4), "n": n}
+    found = wilson(right, n)
+    return {"accuracy": round(found.value, 4), "low": round(found.low, 4), "high": round(found.high, 4), "n": n}
 
 
 def score_encoder(settings: ScoreSettings) -> dict[str, Any]:

@@ -1,0 +1,116 @@
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoProcessor, CLIPModel
+
+from explorer.jobs.encoder_data import GRID, Windows, encoder_pixels
+from explorer.jobs.muon import orthogonalise
+from explorer.jobs.score_encoder import ScoreSettings, score_encoder
+from explorer.jobs.settings import load_settings
+from explorer.jobs.train_encoder import (
+    EncoderRun,
+    EncoderSettings,
+    contrastive_loss,
+    embed_texts,
+    embed_windows,
+    rate,
+    train_encoder,
+)
+from explorer.records import SettingsError
+from explorer.scenes.layout import make_scene
+
+TINY = EncoderSettings(
+    width=32, mlp_width=32, heads=2, blocks=2, text_width=32, text_blocks=1, projection=16, vocabulary=800, tokenizer_captions=300,
+    phases=((3, 6, 4), (2, 12, 3)), threads=1, workers=0, save_minutes=0.0,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    return out, train_encoder(dataclasses.replace(TINY, out=str(out)))
+
+
+def test_a_stopped_run_ends_with_the_same_weights(finished, tmp_path):
+    out, _ = finished
+    settings = dataclasses.replace(TINY, out=str(tmp_path))
+    shutil.copytree(out / "tokenizer", tmp_path / "tokenizer")  # ties between merges are broken by chance
+    EncoderRun(settings).train(until=2)
+    EncoderRun(settings).train()
+    whole, resumed = (torch.load(folder / "state.pt", weights_only=True)["model"] for folder in (out, tmp_path))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_the_exported_folder_sees_as_training_did(finished):
+    out, folder = finished
+    scene = make_scene(1_100_000_123)
+    processor = AutoProcessor.from_pretrained(folder)
+    pixels = processor(images=Image.fromarray(encoder_pixels(scene)), return_tensors="pt")["pixel_values"]
+    model = CLIPModel.from_pretrained(folder, dtype=torch.float32)
+    run = EncoderRun(dataclasses.replace(TINY, out=str(out)))
+    raw = torch.from_numpy(encoder_pixels(scene).copy()).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        seen = torch.nn.functional.normalize(model.get_image_features(pixel_values=pixels).pooler_output, dim=-1)
+        trained = embed_windows(run.model, raw, torch.zeros(1, 2, dtype=torch.long))
+        assert torch.allclose(seen, torch.nn.functional.normalize(trained, dim=-1), atol=0.02)  # bf16 weights
+        words = processor.tokenizer(["a dog"], return_tensors="pt")
+        read = torch.nn.functional.normalize(model.get_text_features(**words).pooler_output, dim=-1)
+        assert torch.allclose(read, embed_texts(run.model, run.tokenizer, ["a dog"]), atol=0.02)
+
+
+def test_the_tokenizer_knows_every_printable_character(finished):
+    _, folder = finished
+    tokenizer = AutoProcessor.from_pretrained(folder).tokenizer
+    for text in ("3 dogs & 7 cats!", 'the word "OPEN"', "été", "日本"):
+        tokens = tokenizer.tokenize(text)
+        assert tokenizer.eos_token not in tokens
+    assert "dogs</w>" in tokenizer.tokenize("dogs")
+
+
+def test_scoring_counts_what_it_should(finished):
+    _, folder = finished
+    scores = score_encoder(ScoreSettings(model=str(folder), scenes=64, pool=32, one_object_scenes=32, batch=16))
+    for share in (*scores["retrieval"].values(), scores["recognition"]["kind"]):
+        assert share["low"] <= share["accuracy"] <= share["high"] and share["accuracy"] < 0.5  # untrained
+    assert scores["retrieval"]["scene_to_caption"]["n"] == 64
+
+
+def test_batches_depend_on_seed_and_step_alone():
+    plan = [(6, 3), (GRID, 2)]
+    first, again = Windows(7, plan, 2), Windows(7, plan, 2)
+    for step in (1, 0):
+        a, b = first[step], again[step]
+        assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) and a[2] == b[2]
+    assert first[0][0].shape == (3, 3, 84, 84) and first[1][0].shape == (2, 3, 168, 168)
+
+
+def test_equal_captions_share_the_target():
+    logits = torch.tensor([[2.0, 2.0, -9.0], [2.0, 2.0, -9.0], [-9.0, -9.0, 9.0]])
+    assert contrastive_loss(logits, ["a", "a", "b"]) < contrastive_loss(logits, ["a", "c", "b"]) + 1e-6
+    assert contrastive_loss(logits, ["a", "a", "b"]) == pytest.approx(2 * np.log(2) / 3, abs=1e-3)
+
+
+def test_orthogonalise_makes_singular_values_near_one():
+    torch.manual_seed(0)
+    values = torch.linalg.svdvals(orthogonalise(torch.randn(3, 40, 24)))
+    assert 0.6 < values.min() and values.max() < 1.3
+
+
+def test_the_rate_rises_stays_and_falls():
+    rates = [rate(step, 100, EncoderSettings()) for step in range(101)]
+    assert rates[0] < 0.5 and rates[30] == 1.0 and rates[100] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_settings_come_from_file_then_flags_and_unknown_keys_are_errors(tmp_path):
+    file = tmp_path / "s.toml"
+    file.write_text("width = 64\nphases = [[1, 6, 4]]\n")
+    assert load_settings(EncoderSettings, file, heads=8) == dataclasses.replace(
+        EncoderSettings(), width=64, phases=((1, 6, 4),), heads=8
+    )
+    file.write_text("widht = 64\n")
+    with pytest.raises(SettingsError, match="widht"):
+        load_settings(EncoderSettings, file)
