@@ -111,6 +111,7 @@ def embed_windows(model: CLIPModel, pixels: Tensor, firsts: Tensor) -> Tensor:
     """Embed windows with the positions that their patches have in the whole picture.
 
     Args:
+        model: the CLIP.
         pixels: uint8 [B, 3, g*14, g*14].
         firsts: int64 [B, 2], row and column of each window's first patch.
 

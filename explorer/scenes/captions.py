@@ -21,17 +21,17 @@ def article(noun: str) -> str:
 
 
 def noun(thing: SceneObject) -> str:
-    """ "red circle" for a shape, "dog" for anything else."""
+    """The words for a thing: "red circle" for a shape, "dog" for anything else."""
     return f"{thing.colour} {thing.kind}".strip()
 
 
 def plural(thing: SceneObject) -> str:
-    """ "red circles", "dogs"."""
+    """The words for several of them: "red circles", "dogs"."""
     return f"{thing.colour} {KINDS[thing.kind].plural}".strip()
 
 
 def join(parts: list[str]) -> str:
-    """ "a, b and c"."""
+    """Enumerate: "a, b and c"."""
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
 
 
@@ -49,7 +49,7 @@ def _things(objects: list[SceneObject], rng: np.random.Generator, numbers: bool)
 
 
 def loose_relation(a: SceneObject, b: SceneObject) -> str:
-    """ "on", "under" or "next to", as people say it without measuring."""
+    """Where a thing is beside another, as people say it without measuring: "on", "above", "under", "next to"."""
     left, top, right, bottom = box(a)
     other = box(b)
     shared = min(right, other[2]) - max(left, other[0])
