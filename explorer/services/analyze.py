@@ -269,10 +269,11 @@ def _write(found: Analysis, folder: Path) -> None:
 
     for kind, lrs in found.similarity.items():
         stem = "similarity" if kind == "token" else f"similarity_{kind}"
-        if not np.isnan(lrs.mean).all():
-            found.frame(kind).to_csv(folder / f"{stem}.csv", float_format="%.6f")
-        if not np.isnan(lrs.stderr).all():
-            found.frame(kind, stderr=True).to_csv(folder / f"{stem}_stderr.csv", float_format="%.6f")
+        for path, values in ((folder / f"{stem}.csv", lrs.mean), (folder / f"{stem}_stderr.csv", lrs.stderr)):
+            if np.isnan(values).all():
+                path.unlink(missing_ok=True)  # of an earlier analysis, which had it
+            else:
+                found.frame(kind, stderr=values is lrs.stderr).to_csv(path, float_format="%.6f")
     said = json.dumps(groups_as_json(found), indent=1, ensure_ascii=False)
     (folder / "groups.json").write_text(said + "\n", encoding="utf-8")
     (folder / "report.html").write_text(report(found), encoding="utf-8")

@@ -81,6 +81,13 @@ def test_several_pictures_are_averaged_and_bad_ones_told(encoder, tmp_path):
     assert "bad.png holds text" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_no_table_of_an_earlier_analysis_stays(encoder, photo, tmp_path):
+    analyze([photo, photo], encoder, out=tmp_path)
+    assert (tmp_path / "similarity_stderr.csv").exists()
+    analyze(photo, encoder, out=tmp_path)
+    assert (tmp_path / "similarity.csv").exists() and not list(tmp_path.glob("*_stderr.csv"))
+
+
 def test_equal_names_are_told_apart(encoder, photo, tmp_path):
     (tmp_path / "other").mkdir()
     found = analyze([photo, make_photo(tmp_path / "other" / "photo.png", 5)], encoder)
