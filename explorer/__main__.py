@@ -2,6 +2,10 @@
 
 import sys
 
-from explorer.cli import main
+try:
+    from explorer.cli import main
 
-sys.exit(main())
+    status = main()
+except KeyboardInterrupt:  # while the first modules were being imported
+    status = 130
+sys.exit(status)
