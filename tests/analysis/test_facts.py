@@ -117,11 +117,15 @@ def test_row_and_column_are_told_apart():
 
 
 def test_folds_are_whole_pictures_where_there_are_enough():
-    """Patches that know their picture's content but not their place: only mixed folds could read it."""
+    """Each picture writes place into channels of its own: only folds that mix pictures could read it."""
     rows, cols = 6, 6
-    fields = noise(6, rows * cols, 64)  # another code of place in every picture
-    alone = place_readability(fields[None], rows, cols)
-    assert (alone < 0.1).all()
+    mixed = torch.zeros(1, 6, rows * cols, 12)
+    for n in range(6):
+        mixed[0, n, :, 2 * n : 2 * n + 2] = torch.cartesian_prod(
+            torch.linspace(-1, 1, rows), torch.linspace(-1, 1, cols)
+        )
+    assert (place_readability(mixed, rows, cols) < 0.1).all()
+    assert (place_readability(mixed[:, :4], rows, cols) > 0.7).all()
     shared = place_readability(place_states(rows, cols, pictures=6)[None], rows, cols)
     assert (shared > 0.8).all()
 

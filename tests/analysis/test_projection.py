@@ -37,6 +37,14 @@ def test_coordinates_are_deterministic_and_keep_their_sign():
     np.testing.assert_allclose(found, reordered, atol=2e-3)
 
 
+def test_the_largest_loading_of_a_component_is_positive():
+    angles = torch.linspace(-0.6, 0.6, 50)
+    for sign in (1, -1):  # turning the vectors round turns the scores round: the largest loading decides
+        arc = torch.stack([angles.cos(), angles.sin(), 0.1 * angles], -1)[None] * sign
+        scores = pca_coordinates(arc)[0, :, 0]
+        assert np.sign(np.corrcoef(scores, arc[0, :, 1])[0, 1]) == 1
+
+
 def test_length_of_tokens_does_not_matter():
     states = spectrum_states()
     stretched = states * torch.linspace(0.1, 100, 64)[:, None]
