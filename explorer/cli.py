@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from explorer import __version__
+from explorer.cli_jobs import add_precompute, add_score, add_train
+from explorer.jobs.scenes import add_scenes
 from explorer.records import ExplorerError, Fit
 
 if TYPE_CHECKING:
@@ -151,7 +153,14 @@ def run_encoders(args: argparse.Namespace) -> int:
     return DONE
 
 
-COMMANDS: tuple[Callable[[Commands], None], ...] = (add_analyze, add_encoders)
+COMMANDS: tuple[Callable[[Commands], None], ...] = (
+    add_analyze,
+    add_encoders,
+    add_scenes,
+    add_train,
+    add_score,
+    add_precompute,
+)
 
 
 def _as_json(found: Analysis, out: Path) -> str:
