@@ -8,6 +8,7 @@ from explorer.layers import PAPER_GROUPS
 from explorer.records import EncoderInfo
 
 SOURCE = "arXiv 2504.21447, Figure 1a, digitised by eye, about ±0.03; its tokens and pictures are not published"
+OPEN_CLIP_IDS = ("open_clip:vit-l-14-336/openai", "open_clip:vit-l-14-336-quickgelu/openai")
 PAIRS = {
     (3, 18): 0.02,
     (3, 23): 0.01,
@@ -29,7 +30,7 @@ def is_papers_encoder(info: EncoderInfo) -> bool:
     """Whether this is OpenAI's CLIP ViT-L/14-336, by its size and by the name it was asked for."""
     size = (info.blocks, info.width, info.patch_px, info.image_px) == (24, 1024, 14, 336)
     name = info.id.rstrip("/").rsplit("/", 1)[-1].lower()
-    return size and (name == "clip-vit-large-patch14-336" or info.id.lower() == "open_clip:vit-l-14-336/openai")
+    return size and (name == "clip-vit-large-patch14-336" or info.id.lower() in OPEN_CLIP_IDS)
 
 
 def papers_figure(info: EncoderInfo) -> dict[str, Any] | None:

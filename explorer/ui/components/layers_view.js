@@ -21,6 +21,7 @@ function problem(text) {
 function drawAll() {
   if (!D) return;
   fields.clear();
+  film.style.gridTemplateColumns = film.clientWidth / D.L >= 38 ? `repeat(${D.L}, minmax(0, 1fr))` : "";
   layOut();
   paintControls();
   paintFilm();
@@ -74,7 +75,7 @@ function paintControls() {
   $(".scale-choice").value = S.scale[S.mode];
   $(".opacity-out").textContent = `${S.opacity} %`;
   $(".lrs-what").textContent =
-    "Each square compares two layers of this encoder: yellow is alike, blue is different. Click a square to see where on the picture.";
+    "Each square compares two layers: yellow alike, blue different. Click one to see where the picture changes.";
 }
 
 function paintWaiting() {
@@ -123,7 +124,7 @@ function openCell(i, j) {
   if (stage.top < 0 || stage.bottom > innerHeight + stage.height / 2) {
     $(".what").scrollIntoView({ behavior: reduced() ? "auto" : "smooth", block: "start" });
   }
-  announce(i === j ? `Layer ${i} with itself` : pointedOut().sentence);
+  announce(i === j ? `Layer ${i} with itself` : MODES.change.short());
 }
 
 // ---- questions to Python -------------------------------------------------------------------------------------------
@@ -133,7 +134,7 @@ function ensure() {
   if (!D) return;
   const needs = MODES[S.mode].needs;
   if (needs && !D[needs]) ask(needs);
-  if (S.over === "all" && !D.overall) ask("overall");
+  if (S.over === "all" && !D.overall && !open.has("overall")) ask("overall");
 }
 
 function ask(kind) {
@@ -148,7 +149,8 @@ function ask(kind) {
 
 function answered(kind) {
   const said = props[kind];
-  if (!said || !D || said.id !== D.id || said.question !== latest[kind]) return;
+  if (!said || !D || said.question !== latest[kind]) return;
+  if (kind === "overall" ? said.over !== D.over.id : said.id !== D.id) return;
   open.delete(kind);
   paintWaiting();
   if (said.problem) {
@@ -181,6 +183,10 @@ async function picture(url) {
 
 async function receive() {
   const said = props.value && JSON.parse(JSON.stringify(props.value)); // a plain copy: the proxy is slow
+  if (said?.waiting) {
+    $(".empty-text").textContent = said.waiting;
+    $(".empty").hidden = false;
+  }
   if (!said?.id) return;
   const [whole, view] = await Promise.all([picture(said.picture), picture(said.view)]);
   if (props.value.id !== said.id) return; // a newer one came meanwhile
@@ -191,10 +197,13 @@ async function receive() {
     change: new Packed(said.change), norm: new Packed(said.norm),
     special: said.special.map((token) => ({ kind: token.kind, norm: floats(token.norm) })),
     pca: { joint: bytes(said.pca.joint), each: bytes(said.pca.each) },
-    lrs: matrices(said.lrs), patch: null, text: null, attention: null, overall: null,
+    lrs: matrices(said.lrs), patch: null, text: null, attention: null,
+    overall: before?.over.id === said.over.id ? before.overall : null,
   };
   keepChoices(before);
+  const comparing = open.has("overall") && before?.live && before.over.id === D.over.id; // that answer is still good
   open.clear();
+  if (comparing) open.add("overall");
   element.querySelector(".lv").classList.remove("busy");
   $(".empty").hidden = true;
   tell();
@@ -224,6 +233,7 @@ function keepChoices(before) {
   available("text", D.encoder.reads_text, "This encoder reads no text");
   $(".kind option[value=cls]").disabled = !D.encoder.has_cls;
   if (S.kind === "cls" && !D.encoder.has_cls) $(".kind").value = S.kind = "token";
+  $(".over option[value=all]").textContent = D.over.label;
   hide(".paper-only", !D.paper);
   hide(".papers", !D.groups.paper);
 }
@@ -239,9 +249,11 @@ function available(mode, is, why) {
 
 // What the picture is, how it was fitted and how the numbers were made.
 function tell() {
+  const [left, top, right, bottom] = D.box;
+  const cut = left > 0.5 || top > 0.5 || right < D.size[0] - 0.5 || bottom < D.size[1] - 0.5;
   const fits = {
-    crop: "cropped to the encoder's square; the dimmed part was not seen", pad: "padded with grey to a square",
-    squash: "squashed to a square",
+    crop: cut ? ", cropped to the encoder's square: the dimmed part was not seen" : "",
+    pad: ", padded with grey to a square", squash: ", squashed to a square",
   };
   const [width, height] = D.view_px;
   const seconds = D.seconds.map((each) => (each === null ? null : `${Math.round(1000 * each)} ms`));
@@ -249,7 +261,7 @@ function tell() {
   $(".badge").textContent = D.live ? `live${times}` : "precomputed";
   $(".badge").dataset.live = D.live;
   $(".badge").title = `${D.encoder.title} on ${D.encoder.device}, ${D.encoder.dtype}. ${D.encoder.layer_note}`;
-  const seen = `${D.name}: seen as ${width} × ${height} px in ${D.rows} × ${D.columns} patches, ${fits[D.fit] ?? D.fit}.`;
+  const seen = `${D.name}: seen as ${width} × ${height} px in ${D.rows} × ${D.columns} patches${fits[D.fit] ?? ""}.`;
   $(".notes").textContent = [seen, ...D.notes.map((note) => `Note: ${note}.`.replace("..", ".")), D.credit]
     .filter(Boolean)
     .join(" ");
@@ -328,6 +340,7 @@ listenToFilm(setLayer);
 follow(document, "keydown", byKey);
 follow(document, "vle-busy", () => element.querySelector(".lv").classList.add("busy"));
 follow(document, "vle-settled", () => element.querySelector(".lv").classList.remove("busy"));
+follow(document, "vle-unanswered", () => { open.clear(); paintWaiting(); });
 new MutationObserver(() => D && drawAll()).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 let width = 0;
 new ResizeObserver(() => requestAnimationFrame(() => {
@@ -339,7 +352,8 @@ watch("value", receive);
 for (const kind of Object.keys(ASKED)) watch(kind, () => answered(kind));
 watch("encoder_state", () => {
   const { phase, message } = props.encoder_state ?? {};
-  if (phase === "failed" && !D) $(".empty-text").textContent = message;
+  if (!$(".empty").hidden && message) $(".empty-text").textContent = message;
+  $(".empty .spinner").hidden = phase === "failed";
   if (phase === "failed" && D && !D.live && open.size) { open.clear(); paintWaiting(); problem(message); }
 });
 receive();

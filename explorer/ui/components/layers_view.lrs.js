@@ -1,7 +1,7 @@
 // The layer × layer matrix with its axes, and the groups of layers above it.
 
 const PAD = { left: 44, top: 44, right: 10, bottom: 42 };
-const MAX_MAP_PX = 470;
+const MAX_MAP_PX = 430;
 const SVG = "http://www.w3.org/2000/svg";
 const axes = $(".axes");
 let cell = null; // (row, column) under the keyboard
@@ -99,11 +99,11 @@ function paintAxes() {
   const every = [1, 2, 3, 4, 6, 8, 12].find((step) => step * size >= 22) ?? 24;
   const made = [];
   for (let layer = 0; layer < D.L; layer += every) {
-    made.push(shape("text", { x: layerX(layer + 0.5), y: layerY(D.L) + 15, class: "tick", "text-anchor": "middle" }, layer));
-    made.push(shape("text", { x: PAD.left - 7, y: layerY(layer + 0.5) + 4, class: "tick", "text-anchor": "end" }, layer));
+    made.push(shape("text", { x: layerX(layer + 0.5), y: layerY(D.L) + 18, class: "tick", "text-anchor": "middle" }, layer));
+    made.push(shape("text", { x: PAD.left - 9, y: layerY(layer + 0.5) + 4, class: "tick", "text-anchor": "end" }, layer));
   }
   const middle = side / 2;
-  made.push(shape("text", { x: PAD.left + middle, y: layerY(D.L) + 34, class: "axis", "text-anchor": "middle" }, "layer"));
+  made.push(shape("text", { x: PAD.left + middle, y: layerY(D.L) + 36, class: "axis", "text-anchor": "middle" }, "layer"));
   const turned = `rotate(-90 13 ${PAD.top + middle})`;
   made.push(shape("text", { x: 13, y: PAD.top + middle, class: "axis", "text-anchor": "middle", transform: turned }, "layer"));
   made.push(...groupShapes(), ...layerMarks(size));

@@ -53,7 +53,7 @@ const MODES = {
       "same direction, 0 is unrelated. Early layers find equal colours and edges, later ones equal things or, at last, the same " +
       "summary everywhere. The comparison runs over all layers at once, so the strip shows how the likeness grows and fades.",
     field: (layer) => packedField(D.patch, layer),
-    say: (patch, value) => `${place(patch)}: cosine ${value} with the chosen patch`,
+    say: (patch, value) => `Patch in ${place(patch)}: cosine ${value} with the chosen patch`,
   },
   change: {
     needs: null,
@@ -62,7 +62,7 @@ const MODES = {
     short: () =>
       S.from === S.layer
         ? `A layer compared with itself: nothing changes. Choose another layer than ${S.layer}.`
-        : `Bright patches are represented differently in layers ${S.from} and ${S.layer}; dark ones nearly the same.`,
+        : `${changeSentence()} Bright patches change, dark ones stay.`,
     long:
       "One minus the cosine between a patch's vector at the first layer and at the second: 0 is unchanged, 1 unrelated, above 1 " +
       "turned round. Every block adds to the same running sum, so the vectors of two layers can be compared directly. The strip " +
@@ -72,7 +72,7 @@ const MODES = {
       const field = packedField(D.change, pairRow(S.from, layer));
       return { values: field.values.map((cosine) => 1 - cosine), step: field.step };
     },
-    say: (patch, value) => `${place(patch)}: change ${value} between layers ${S.from} and ${S.layer}`,
+    say: (patch, value) => `Patch in ${place(patch)}: change ${value} between layers ${S.from} and ${S.layer}`,
   },
   text: {
     needs: "text",
@@ -87,7 +87,7 @@ const MODES = {
       "Only the last layer was trained for this, and only through the CLS token; for earlier layers it asks what would be read " +
       "there if they were the last. Cosines are small by nature, so the scale usually runs over the values that occur.",
     field: (layer) => packedField(D.text, layer),
-    say: (patch, value) => `${place(patch)}: cosine ${value} with “${D.text.said}”`,
+    say: (patch, value) => `Patch in ${place(patch)}: cosine ${value} with “${D.text.said}”`,
   },
   attention: {
     needs: "attention",
@@ -102,7 +102,7 @@ const MODES = {
       "to at most 100 % for each head. Layer k shows the attention inside block k, whose output layer k is. Attention tells where " +
       "is read from, not how much it matters for the result.",
     field: attentionField,
-    say: (patch, value) => `${place(patch)}: ${value} % of the CLS token's attention in block ${S.layer}`,
+    say: (patch, value) => `Patch in ${place(patch)}: ${value} % of the CLS token's attention in block ${S.layer}`,
   },
   norm: {
     needs: null,
@@ -114,7 +114,7 @@ const MODES = {
       "times longer than the rest and serve as scratch memory (Darcet et al. 2024, “Vision transformers need registers”); such " +
       "patches say little about their place. Here more than twice the layer's median counts as an outlier.",
     field: (layer) => packedField(D.norm, layer),
-    say: (patch, value) => `${place(patch)}: norm ${value}`,
+    say: (patch, value) => `Patch in ${place(patch)}: norm ${value}`,
   },
 };
 
@@ -128,10 +128,10 @@ function outliers(layer) {
 
 function normSentence() {
   const count = outliers(S.layer).length;
-  const found = count === 0 ? "no outliers" : count === 1 ? "1 outlier (outlined)" : `${count} outliers (outlined)`;
+  const found = ["none is an outlier", "1 is an outlier (dashed)"][count] ?? `${count} are outliers (dashed)`;
   const special = D.special.map((token) => `${token.kind.toUpperCase()} ${shown(token.norm[S.layer], 1)}`);
   const beside = special.length ? ` Beside the patches: ${special.slice(0, 5).join(", ")}.` : "";
-  return `Bright patches have long vectors at layer ${S.layer}: ${found}, over twice the median.${beside}`;
+  return `Bright patches have long vectors at layer ${S.layer}; ${found}: longer than twice the median.${beside}`;
 }
 
 // What is drawn of a layer in the current view; null where there is nothing.
@@ -171,15 +171,20 @@ function imageOf(layer) {
   return field && tint(image, field.values, rangeOf(layer), CIVIDIS);
 }
 
-// The patches that a view points out, and the sentence that goes with them.
+// The patches that a view points out.
 function pointedOut() {
-  if (S.mode === "norm") return { patches: outliers(S.layer), sentence: "" };
-  if (S.mode !== "change" || S.from === S.layer) return { patches: [], sentence: "" };
-  const { values, step, ends: [, high] } = fieldOf(S.layer);
-  const most = values.indexOf(high);
+  if (S.mode === "norm") return outliers(S.layer);
+  return S.mode === "change" && S.from !== S.layer ? [mostChanged()] : [];
+}
+
+const mostChanged = () => fieldOf(S.layer).values.indexOf(fieldOf(S.layer).ends[1]);
+
+function changeSentence() {
+  const { values, step, ends } = fieldOf(S.layer);
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const sentence =
-    `Between layer ${Math.min(S.from, S.layer)} and ${Math.max(S.from, S.layer)} the picture changes most here: ` +
-    `${place(most)} (${shown(high, step)}; mean of all patches ${shown(mean, step)}).`;
-  return { patches: [most], sentence };
+  const [first, last] = [Math.min(S.from, S.layer), Math.max(S.from, S.layer)];
+  return (
+    `Between layer ${first} and ${last} the picture changes most here: ${place(mostChanged())} ` +
+    `(dashed, ${shown(ends[1], step)}; mean ${shown(mean, step)}).`
+  );
 }

@@ -3,7 +3,7 @@
 const $ = (selector) => element.querySelector(selector);
 const canvas = $(".picture");
 const small = document.createElement("canvas"); // the map, one pixel a patch
-const MAX_SIDE_PX = 520;
+const MAX_SIDE_PX = 460;
 let cursor = 0;
 let hovered = -1;
 let frame = null; // {scale, x, y, width, height}: the seen part on the canvas, in CSS pixels
@@ -78,7 +78,7 @@ function paintPicture() {
     context.strokeStyle = "rgba(255,255,255,.9)";
     context.strokeRect(x + 0.75, y + 0.75, frame.width - 1.5, frame.height - 1.5);
   }
-  for (const patch of pointedOut().patches) outline(context, patch, "#b3123f", 2, [5, 3]);
+  for (const patch of pointedOut()) outline(context, patch, "#b3123f", 2, [5, 3]);
   if (S.patch >= 0) outline(context, S.patch, "#b3123f", 3);
   if (document.activeElement === canvas) outline(context, cursor, "#000", 1.5, [3, 3]);
   else if (hovered >= 0) outline(context, hovered, "#333", 1);
@@ -112,16 +112,14 @@ function sentenceOf(patch) {
 
 function readOut() {
   const patch = hovered >= 0 ? hovered : document.activeElement === canvas ? cursor : S.patch;
-  const pointed = pointedOut();
   const mark = $(".mark");
   mark.hidden = true;
-  const focus = patch >= 0 ? patch : S.mode === "change" ? (pointed.patches[0] ?? -1) : -1;
-  $(".readout").textContent = patch >= 0 ? sentenceOf(patch) : pointed.sentence;
-  const field = focus >= 0 && S.mode !== "pca" ? fieldOf(S.layer) : null;
+  $(".readout").textContent = patch >= 0 ? sentenceOf(patch) : "Point at a patch to read it; click to choose it.";
+  const field = patch >= 0 && S.mode !== "pca" ? fieldOf(S.layer) : null;
   if (!field) return;
   const [low, high] = rangeOf(S.layer);
   mark.hidden = false;
-  mark.style.left = `${100 * Math.min(1, Math.max(0, (field.values[focus] - low) / (high - low || 1)))}%`;
+  mark.style.left = `${100 * Math.min(1, Math.max(0, (field.values[patch] - low) / (high - low || 1)))}%`;
 }
 
 function listenToPicture(choose) {

@@ -1,0 +1,78 @@
+"""Start the page: ``python app.py``; ``python app.py --help`` lists the flags."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+from explorer.models.catalogue import list_encoders
+from explorer.records import Exploration, Fit
+from explorer.services.explore import Explorer
+from explorer.store import Store, load_exploration
+from explorer.ui.context import Context
+from explorer.ui.page import build_page
+from explorer.ui.server import serve
+from explorer.ui.session import read_examples
+
+ROOT = Path(__file__).resolve().parent
+LIMIT_MB, PUBLIC_LIMIT_MB = 32, 8
+
+
+def read_flags() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description="See what each layer of a vision encoder keeps of a picture.")
+    parser.add_argument("--host", help="address to listen at (default 127.0.0.1, or $GRADIO_SERVER_NAME)")
+    parser.add_argument("--port", type=int, help="port (default the first free one from 7860, or $GRADIO_SERVER_PORT)")
+    parser.add_argument("--encoder", default="mini", help="encoder to begin with: mini, hub id, folder, open_clip:…")
+    parser.add_argument("--device", help="cpu, cuda or cuda:1 (default: the GPU where there is one)")
+    parser.add_argument(
+        "--public",
+        action="store_true",
+        default="SPACE_ID" in os.environ,
+        help="for strangers: the encoder cannot be changed and files are at most 8 MB",
+    )
+    parser.add_argument(
+        "--examples", type=Path, default=ROOT / "assets" / "examples", help="folder of example pictures"
+    )
+    parser.add_argument("--precomputed", type=Path, default=ROOT / "precomputed", help="folder of finished analyses")
+    return parser.parse_args()
+
+
+def stored_analyses(folder: Path):
+    """Return the function that finds a finished analysis by picture key, encoder id and fit."""
+    store = Store(folder)
+
+    def stored(picture_key: str, encoder_id: str, fit: Fit) -> Exploration | None:
+        found = load_exploration(store, picture_key, encoder_id, fit)
+        return found if isinstance(found, Exploration) else None
+
+    return stored
+
+
+def main() -> None:
+    """Open the port, then load the encoder."""
+    flags = read_flags()
+    limit_mb = PUBLIC_LIMIT_MB if flags.public else LIMIT_MB
+    explorer = Explorer(device=flags.device)
+    context = Context(
+        explorer,
+        stored_analyses(flags.precomputed),
+        flags.encoder,
+        list_encoders,
+        read_examples(flags.examples),
+        choosable=not flags.public,
+        limit_mb=limit_mb,
+    )
+    page = build_page(context)
+    serve(page, host=flags.host, port=flags.port, limit_mb=limit_mb)
+    print(f"Visual Layer Explorer: {page.local_url}", flush=True)
+    explorer.use(flags.encoder)  # after the port is open: its imports would hold up the page
+    page.block_thread()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+// The header: pictures in use and how to add more, the encoder in use and how to choose another.
+
+const $ = (selector) => element.querySelector(selector);
+const emit = (name) => document.dispatchEvent(new CustomEvent(name));
+let busy = false;
+let waited = false;
+
+function make(tag, properties, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+function notice(text) {
+  $(".notice").textContent = text;
+  $(".notice").hidden = !text;
+}
+
+function setBusy(text) {
+  busy = Boolean(text);
+  $(".add").disabled = busy;
+  $(".add").textContent = busy ? text : "Add pictures";
+  $(".live").textContent = text;
+  if (busy) emit("vle-busy");
+}
+
+// An event of ours was answered, well or not: what is shown as chosen is what Python says.
+function settle() {
+  setBusy("");
+  if (!props.value) return;
+  mark(props.value.current);
+  $(".fit").value = props.value.fit;
+}
+
+// ---- pictures ------------------------------------------------------------------------------------------------------
+
+function drawPictures() {
+  const said = props.value;
+  if (!said) return;
+  const focused = document.activeElement?.closest?.(".thumb") ? said.current : -1;
+  $(".thumbs").replaceChildren(...said.items.map((item, index) => thumb(item, index, index === said.current)));
+  if (focused >= 0) $(".thumbs").children[focused]?.firstChild.focus();
+  $(".fit").value = said.fit;
+  notice(said.problems.join("\n"));
+}
+
+function thumb(item, index, chosen) {
+  const image = make("img", { src: item.thumb, alt: "" });
+  const button = make("button", { type: "button", title: item.name }, image);
+  button.setAttribute("aria-label", item.name);
+  button.setAttribute("aria-pressed", chosen);
+  button.addEventListener("click", () => {
+    mark(index);
+    emit("vle-busy");
+    trigger("picture_chosen", { index });
+  });
+  const made = make("span", { className: "thumb" }, button);
+  if (!item.own) return made;
+  const remove = make("button", { type: "button", className: "remove", textContent: "×", title: `Remove ${item.name}` });
+  remove.setAttribute("aria-label", `Remove ${item.name}`);
+  remove.addEventListener("click", () => {
+    emit("vle-busy");
+    trigger("picture_removed", { index });
+  });
+  made.append(remove);
+  return made;
+}
+
+function mark(index) {
+  [...$(".thumbs").children].forEach((each, at) => each.firstChild.setAttribute("aria-pressed", at === index));
+}
+
+async function add(files) {
+  const limit = props.limit_mb * 1e6;
+  const chosen = [...files];
+  if (!chosen.length || busy) return;
+  const tooLarge = chosen.filter((file) => file.size > limit).map((file) => file.name);
+  notice("");
+  setBusy("Uploading…");
+  const sent = [];
+  const failed = tooLarge.map((name) => `${name} is larger than ${props.limit_mb} MB: make it smaller first.`);
+  for (const file of chosen.filter((each) => each.size <= limit)) {
+    try {
+      const { path } = await upload(file);
+      sent.push({ path, name: file.name || "pasted picture" });
+    } catch {
+      failed.push(`${file.name} could not be uploaded: try again, or give another file.`);
+    }
+  }
+  if (sent.length) {
+    setBusy("Looking…");
+    trigger("pictures_added", { files: sent, problems: failed });
+  } else {
+    emit("vle-settled");
+    notice(failed.join("\n"));
+  }
+}
+
+// ---- camera --------------------------------------------------------------------------------------------------------
+
+const shutter = $(".shutter");
+const video = shutter.querySelector("video");
+
+async function openCamera() {
+  try {
+    video.srcObject = await navigator.mediaDevices.getUserMedia({ video: true });
+    shutter.showModal();
+  } catch (error) {
+    notice(`The camera cannot be used: ${error.message}. Allow it in the browser, or add a file.`);
+  }
+}
+
+function closeCamera() {
+  video.srcObject?.getTracks().forEach((track) => track.stop());
+  video.srcObject = null;
+  if (shutter.open) shutter.close();
+}
+
+function takePicture() {
+  const canvas = make("canvas", { width: video.videoWidth, height: video.videoHeight });
+  canvas.getContext("2d").drawImage(video, 0, 0);
+  closeCamera();
+  canvas.toBlob((blob) => add([new File([blob], "camera.png", { type: "image/png" })]), "image/png");
+}
+
+// ---- encoder -------------------------------------------------------------------------------------------------------
+
+const size = (bytes) => (bytes === null ? "" : bytes > 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${Math.round(bytes / 1e6)} MB`);
+
+function drawEncoder() {
+  const said = props.status;
+  if (!said) return;
+  const info = said.encoder;
+  const percent = `loading ${Math.round(100 * said.fraction)} %`;
+  $(".dot").dataset.phase = info ? "ready" : said.phase;
+  $(".enc-name").textContent = info ? info.title : said.id;
+  $(".enc-state").textContent = info ? "ready" : said.phase === "loading" ? percent : said.phase;
+  waited ||= said.phase === "loading"; // a failure that somebody else met before is not told
+  $(".state").hidden = said.phase === "ready" || (said.phase === "failed" && info && !waited);
+  $(".state").classList.toggle("failed", said.phase === "failed");
+  $(".state-text").textContent =
+    said.phase === "failed"
+      ? `${said.message}${info ? ` ${info.title} stays in use.` : ""}`
+      : `${said.message.replace(/ …$/, "")} (${percent})`;
+  $(".fraction").hidden = said.phase !== "loading";
+  $(".fraction").value = said.fraction;
+  $(".facts").textContent = info
+    ? `${info.architecture}: ${info.blocks} blocks of width ${info.width}, ${info.heads} heads, input ${info.image_px} px in ` +
+      `patches of ${info.patch_px} px, ${(info.parameters / 1e6).toFixed(1)} million weights; ${info.dtype} on ${info.device}. ` +
+      info.layer_note
+    : "No encoder is loaded yet.";
+  for (const button of element.querySelectorAll(".known button")) {
+    button.setAttribute("aria-current", button.dataset.id === info?.id);
+  }
+}
+
+function drawKnown() {
+  $(".choose").hidden = $(".known").hidden = !props.choosable;
+  $(".known").replaceChildren(
+    ...(props.encoders ?? []).map((known) => {
+      const here = known.on_this_machine ? "on this machine" : ["download", size(known.size_bytes)].filter(Boolean).join(" ");
+      const button = make(
+        "button", { type: "button", title: `${known.id} · ${known.licence}` },
+        make("span", { textContent: known.title }), make("small", { textContent: here }),
+      );
+      button.dataset.id = known.id;
+      button.addEventListener("click", () => ($(".wanted").value = known.id));
+      return make("li", {}, button);
+    }),
+  );
+  drawEncoder();
+}
+
+// ---- listening -----------------------------------------------------------------------------------------------------
+
+function follow(target, kind, act) {
+  target.addEventListener(kind, function once(event) {
+    if (element.isConnected) act(event);
+    else target.removeEventListener(kind, once);
+  });
+}
+
+const dragsFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+
+$(".add").addEventListener("click", () => $(".files").click());
+$(".files").addEventListener("change", async (event) => {
+  const files = [...event.target.files];
+  event.target.value = "";
+  await add(files);
+});
+$(".camera").hidden = !navigator.mediaDevices?.getUserMedia;
+$(".camera").addEventListener("click", openCamera);
+shutter.querySelector(".take").addEventListener("click", takePicture);
+shutter.querySelector(".close").addEventListener("click", closeCamera);
+shutter.addEventListener("cancel", closeCamera);
+$(".fit").addEventListener("change", (event) => {
+  emit("vle-busy");
+  trigger("fit_chosen", { fit: event.target.value });
+});
+$(".choose").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const id = $(".wanted").value.trim();
+  if (!id) return;
+  $(".encoder").open = false;
+  waited = true;
+  trigger("encoder_asked", { id });
+});
+follow(document, "dragover", (event) => {
+  if (!dragsFiles(event)) return;
+  event.preventDefault();
+  $(".drop").hidden = false;
+});
+follow(document, "dragleave", (event) => event.relatedTarget === null && ($(".drop").hidden = true));
+follow(document, "drop", (event) => {
+  $(".drop").hidden = true;
+  if (!dragsFiles(event)) return;
+  event.preventDefault();
+  add(event.dataTransfer.files);
+});
+follow(document, "paste", (event) => event.clipboardData?.files.length && add(event.clipboardData.files));
+follow(document, "keydown", (event) => event.key === "Escape" && ($(".encoder").open = false));
+follow(document, "click", (event) => !event.target.closest?.(".encoder") && ($(".encoder").open = false));
+follow(document, "vle-settled", settle);
+watch("value", drawPictures);
+watch("status", drawEncoder);
+watch("encoders", drawKnown);
+drawPictures();
+drawKnown();

@@ -1,0 +1,35 @@
+"""The header: what the page is, the pictures in use, the encoder in use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from explorer.ui.components.files import joined
+
+
+def header(value: dict[str, Any], status: dict[str, Any], *, limit_mb: int, choosable: bool) -> gr.HTML:
+    """Make the component.
+
+    Args:
+        value: ``{items: [{name, thumb, own}], current, fit, problems}``; thumbs are data URLs.
+        status: ``{id, phase, fraction, message, encoder}``, the last None or an ``EncoderInfo`` as a dict.
+        limit_mb: the largest file, in millions of bytes.
+        choosable: whether a visitor may load another encoder.
+
+    Its events: ``picture_chosen`` and ``picture_removed`` ({index}), ``pictures_added`` ({files: [{path, name}],
+    problems}), ``fit_chosen`` ({fit}) and ``encoder_asked`` ({id}).
+    """
+    return gr.HTML(
+        value=value,  # type: ignore[arg-type]
+        html_template=joined("header.html"),
+        css_template=joined("header.css"),
+        js_on_load=joined("header.js"),
+        apply_default_css=False,
+        elem_id="page-header",
+        status=status,
+        encoders=[],
+        limit_mb=limit_mb,
+        choosable=choosable,
+    )

@@ -1,0 +1,63 @@
+"""What the handlers of the page share, and the one way to the picture that a visitor has before them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from explorer.records import Exploration, Fit, Picture
+from explorer.services.explore import Explorer
+from explorer.ui.session import Session, Shelf, Source
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Context:
+    """The services of the page.
+
+    Attributes:
+        explorer: owns the encoder in use.
+        stored: finds a finished analysis by picture key, encoder id and fit, or None.
+        first_encoder: id of the encoder that is loaded once the port is open.
+        encoders: lists the encoders known by name; asked once a visit, since it looks at the disk.
+        examples: the example pictures.
+        choosable: whether a visitor may load another encoder.
+        limit_mb: the largest file taken, in millions of bytes.
+        shelf: pictures that were read.
+    """
+
+    explorer: Explorer
+    stored: Callable[[str, str, Fit], Exploration | None]
+    first_encoder: str
+    encoders: Callable[[], list[Json]]
+    examples: tuple[Source, ...]
+    choosable: bool = True
+    limit_mb: int = 32
+    shelf: Shelf = field(default_factory=Shelf)
+
+    def encoder_state(self) -> Json:
+        """What the encoder is doing, for the header and the views: an ``EncoderStatus`` and the ``encoder`` in use."""
+        status, encoder = self.explorer.status(), self.explorer.encoder
+        if status.phase == "idle":
+            status = replace(status, id=self.first_encoder, phase="loading", message=f"Loading {self.first_encoder} …")
+        return asdict(status) | {"encoder": asdict(encoder) if encoder else None}
+
+    def sources(self, session: Session) -> tuple[Source, ...]:
+        """All pictures a visitor can choose, the examples first."""
+        return (*self.examples, *session.own)
+
+    def source(self, session: Session) -> Source | None:
+        """The picture chosen, None where there is none at all."""
+        sources = self.sources(session)
+        return sources[min(session.current, len(sources) - 1)] if sources else None
+
+    def picture(self, session: Session) -> Picture | None:
+        """The picture chosen, read; raises ``InputError`` where its file cannot be."""
+        source = self.source(session)
+        return self.shelf.picture(source) if source else None
+
+    def in_use(self, session: Session) -> tuple[Source, ...]:
+        """The pictures that "all pictures" means: the visitor's own, or else the examples."""
+        return session.own or self.examples

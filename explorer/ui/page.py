@@ -1,0 +1,177 @@
+"""The page: a header over the tabs, one module a tab; it is built before any encoder is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from explorer.records import Fit, InputError
+from explorer.services.pictures import printable
+from explorer.ui.components.header import header
+from explorer.ui.context import Context, Json
+from explorer.ui.errors import spoken
+from explorer.ui.layers_tab import LayersTab
+from explorer.ui.session import Session, Source, thumbnail
+
+TITLE = "Visual Layer Explorer"
+POLL_SECONDS = 0.7
+SETTLED = "() => document.dispatchEvent(new CustomEvent('vle-settled'))"
+
+
+def build_page(context: Context) -> gr.Blocks:
+    """Build the page; a stored analysis of the first example is part of it."""
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(1800, 3600), fill_width=True) as page:
+        Page(context).build(page)
+    return page
+
+
+class Page:
+    """The header's handlers; each returns the session, the header's and the view's update."""
+
+    def __init__(self, context: Context) -> None:
+        """Draw the examples' thumbnails."""
+        self.context = context
+        self.layers = LayersTab(context)
+        self._example_items = [
+            {"name": source.name, "thumb": thumbnail(source.path), "own": False} for source in context.examples
+        ]
+
+    def build(self, page: gr.Blocks) -> None:
+        """Make all components inside the open ``page`` and listen to them."""
+        context = self.context
+        first, value = self.layers.analysis(Session())
+        session, timer = gr.State(first), gr.Timer(POLL_SECONDS, active=True)
+        top = header(
+            self._header(first), context.encoder_state(), limit_mb=context.limit_mb, choosable=context.choosable
+        )
+        with gr.Tabs(), gr.Tab("Layers", id="layers"):
+            view = self.layers.build(session, value)
+        parts = [session, top, view]
+        how: dict[str, Any] = {
+            "show_progress": "hidden",
+            "concurrency_id": "encoder",
+            "concurrency_limit": 2,
+            "api_visibility": "private",
+        }
+        for event, handler in {
+            "picture_chosen": self.choose_picture,
+            "pictures_added": self.add_pictures,
+            "picture_removed": self.remove_picture,
+            "fit_chosen": self.choose_fit,
+        }.items():
+            done = getattr(top, event)(handler, session, parts, trigger_mode="always_last", **how)
+            done.then(None, None, None, js=SETTLED, api_visibility="private")
+        view.outdated(self.look_again, session, parts, **how)
+        top.encoder_asked(self.use_encoder, None, [top, timer], show_progress="hidden", api_visibility="private")
+        timer.tick(self.poll, session, [*parts, timer], trigger_mode="once", **how)
+        page.load(self.list_encoders, None, top, show_progress="hidden", api_visibility="private")
+
+    @spoken
+    def choose_picture(self, session: Session, event: gr.EventData) -> tuple[Any, ...]:
+        """Show another picture."""
+        return self._show(replace(session, current=self._index(session, event)))
+
+    @spoken
+    def remove_picture(self, session: Session, event: gr.EventData) -> tuple[Any, ...]:
+        """Forget one of the visitor's own pictures."""
+        index, first = self._index(session, event), len(self.context.examples)
+        if index < first:
+            raise InputError("Example pictures cannot be removed.")
+        own = session.own[: index - first] + session.own[index - first + 1 :]
+        current = session.current - (session.current > index or session.current == first + len(own))
+        return self._show(replace(session, own=own, current=max(0, current)))
+
+    @spoken
+    def choose_fit(self, session: Session, event: gr.EventData) -> tuple[Any, ...]:
+        """Lay the picture on the encoder's input in another way."""
+        wanted = _said(event).get("fit")
+        if wanted not in list(Fit):
+            raise InputError(f"There is no fit {printable(str(wanted))}: choose {', '.join(Fit)}.")
+        return self._show(replace(session, fit=Fit(wanted)))
+
+    @spoken
+    def add_pictures(self, session: Session, event: gr.EventData) -> tuple[Any, ...]:
+        """Read uploaded pictures and show the first; those that cannot be read are named, one sentence each."""
+        said = _said(event)
+        files = said.get("files")
+        problems = [printable(str(text)) for text in said.get("problems") or []][:8]
+        good = []
+        for file in files if isinstance(files, list) else []:
+            try:
+                source = _uploaded(file)
+                self.context.shelf.picture(source)
+                good.append(source)
+            except InputError as error:
+                problems.append(str(error))
+        if not good:
+            return session, gr.update(value=self._header(session, problems)), gr.skip()
+        return self._show(session.having(good, len(self.context.examples)), problems)
+
+    @spoken
+    def look_again(self, session: Session) -> tuple[Any, ...]:
+        """Analyse the picture on show with the encoder in use by now."""
+        return self._show(session)
+
+    @spoken
+    def use_encoder(self, event: gr.EventData) -> tuple[Any, ...]:
+        """Start loading another encoder."""
+        wanted = _said(event).get("id")
+        if not self.context.choosable:
+            raise InputError("Here the encoder is fixed: start the program on your own machine to choose another.")
+        if not isinstance(wanted, str) or not wanted.strip():
+            raise InputError("No encoder was named: give a hub id, a folder or open_clip:ARCH/TAG.")
+        self.context.explorer.use(wanted.strip())
+        return gr.update(status=self.context.encoder_state()), gr.Timer(active=True)
+
+    @spoken
+    def poll(self, session: Session) -> tuple[Any, ...]:
+        """Say how far the loading is; look at the picture once the encoder is ready."""
+        state = self.context.encoder_state()
+        loading, encoder = state["phase"] == "loading", state["encoder"]
+        timer = gr.Timer(active=loading)
+        if loading or encoder is None or self.layers.is_current(session):
+            return session, gr.update(status=state), gr.update(encoder_state=state), timer
+        return *self._show(session), timer
+
+    def list_encoders(self) -> Any:
+        """Tell which encoders are known, and whether they are on this machine."""
+        return gr.update(encoders=self.context.encoders())
+
+    def _show(self, session: Session, problems: list[str] | None = None) -> tuple[Any, ...]:
+        session, value = self.layers.analysis(session)
+        state = self.context.encoder_state()
+        top = gr.update(value=self._header(session, problems), status=state)
+        return session, top, gr.update(value=value, encoder_state=state)
+
+    def _header(self, session: Session, problems: list[str] | None = None) -> Json:
+        own = [{"name": source.name, "thumb": self.context.shelf.thumb(source), "own": True} for source in session.own]
+        return {
+            "items": self._example_items + own,
+            "current": session.current,
+            "fit": session.fit.value,
+            "problems": problems or [],
+        }
+
+    def _index(self, session: Session, event: gr.EventData) -> int:
+        index = _said(event).get("index")
+        if not isinstance(index, int) or not 0 <= index < len(self.context.sources(session)):
+            raise InputError("There is no such picture: choose one of those shown.")
+        return index
+
+
+def _said(event: gr.EventData) -> Json:
+    """What the browser sent: untrusted, but a dictionary."""
+    return event._data if isinstance(event._data, dict) else {}
+
+
+def _uploaded(file: Any) -> Source:
+    """The source of a file in Gradio's upload folder; any other path is refused."""
+    from gradio.utils import get_upload_folder, is_in_or_equal
+
+    path, name = (file.get("path"), file.get("name")) if isinstance(file, dict) else (None, None)
+    if not isinstance(path, str) or not is_in_or_equal(path, get_upload_folder()) or not Path(path).is_file():
+        raise InputError("That file was not uploaded here: add it again.")
+    return Source(Path(path).resolve(), printable(str(name or "picture")))

@@ -1,0 +1,140 @@
+"""The real page on a free port, with a random-weight CLIP of 24 blocks, driven in Debian's chromium."""
+
+import os
+import shutil
+import socket
+import string
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = shutil.which("chromium")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+)
+WAIT_MS = 120_000  # where cores are shared, loading libraries takes long
+
+
+def save_clip(folder):
+    """The mini encoder's shape with random weights."""
+    import torch
+    import transformers
+
+    heads = {"num_attention_heads": 4}
+    vision = dict(heads, hidden_size=64, intermediate_size=96, num_hidden_layers=24, image_size=168, patch_size=14)
+    text = dict(heads, hidden_size=32, intermediate_size=48, num_hidden_layers=2, vocab_size=200)
+    text |= {"max_position_embeddings": 32, "eos_token_id": 199, "bos_token_id": 0}
+    torch.manual_seed(0)
+    model = transformers.CLIPModel(transformers.CLIPConfig(vision_config=vision, text_config=text, projection_dim=24))
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.ndim > 1 and "vision_model.encoder" in name:
+                weight.mul_(4)  # so that layers differ
+    model.save_pretrained(folder)
+    letters = string.ascii_lowercase + string.digits + string.punctuation
+    pieces = ["<|startoftext|>", *letters, *(letter + "</w>" for letter in letters)]
+    vocab = {piece: i for i, piece in enumerate(pieces)} | {"<|endoftext|>": 199}
+    transformers.CLIPTokenizer(vocab=vocab, merges=[]).save_pretrained(folder)
+    transformers.CLIPImageProcessor(size={"shortest_edge": 168}, crop_size=168).save_pretrained(folder)
+
+
+def save_examples(folder):
+    """Two pictures: a square one, and a wide one of which the encoder sees the middle half."""
+    from PIL import Image, ImageDraw
+
+    folder.mkdir()
+    for name, size in (("a square.png", (240, 240)), ("b wide.png", (480, 240))):
+        image = Image.new("RGB", size, "#9fc7e8")
+        draw = ImageDraw.Draw(image)
+        draw.rectangle((0, 150, *size), fill="#6d9b55")
+        draw.ellipse((size[0] * 0.4, 60, size[0] * 0.4 + 110, 170), fill="#b5402f")
+        image.save(folder / name)
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory):
+    """Start ``app.py`` and wait for its port."""
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    folder = tmp_path_factory.mktemp("e2e")
+    save_clip(folder / "clip")
+    save_examples(folder / "examples")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    flags = ["--port", str(port), "--encoder", str(folder / "clip"), "--device", "cpu"]
+    flags += ["--examples", str(folder / "examples"), "--precomputed", str(folder / "none")]
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "GRADIO_TEMP_DIR": str(folder / "uploads")}
+    log = (folder / "log").open("w+")
+    server = subprocess.Popen(
+        [sys.executable, "app.py", *flags], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/", server, log)
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        server.terminate()
+        server.wait(20)
+        log.close()
+
+
+def wait_for(url, server, log):
+    end = time.monotonic() + WAIT_MS / 1000
+    while time.monotonic() < end:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            if server.poll() is not None:
+                break
+            time.sleep(0.2)
+    log.seek(0)
+    pytest.fail(f"app.py did not open its port:\n{log.read()[-3000:]}")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e .[dev]")
+    with sync.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(address, browser):
+    """Open the page in a window of a size; at the end, no script failed and no other host was asked."""
+    opened, wrong = [], []
+
+    def open_one(width=1400, height=900, dark=False, live=True):
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+        )
+        opened.append(context)
+        page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
+        page.on("console", lambda said: said.type == "error" and wrong.append(f"console: {said.text}"))
+        page.on("request", lambda asked: foreign(asked.url) and wrong.append(f"foreign request: {asked.url}"))
+        page.goto(address)
+        if live:
+            page.wait_for_selector(".badge[data-live=true]")
+        return page
+
+    def foreign(url):
+        return not url.startswith((address, "data:", "blob:"))
+
+    yield open_one
+    for context in opened:
+        context.close()
+    assert wrong == []
