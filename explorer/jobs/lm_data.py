@@ -127,7 +127,9 @@ class WrittenBatches(Dataset):
         """The batch of a step."""
         phase, rng = self.plan[step], np.random.default_rng((self.seed, 0, step))
         scenes = [
-            make_scene(random_seed("train", rng), things=1 + int(rng.integers(phase.things)) if phase.things < 10 else None)
+            make_scene(
+                random_seed("train", rng), things=1 + int(rng.integers(phase.things)) if phase.things < 10 else None
+            )
             for _ in range(phase.pictures)
         ]
         texts = [self.asker.questions(scene, rng, phase.questions) for scene in scenes]

@@ -66,7 +66,15 @@ def collect_words() -> list[str]:
     found = {word for text in texts for word in re.findall("[a-z]+", text.lower())}
     names = [name for kind in KINDS.values() for name in (kind.name, kind.plural)]
     parts = [part for name in names for part in name.split()]
-    known = [*names, *parts, *COLOURS, *(word.lower() for word in WORDS), *sorted(found), *spoken_words(), *english_words()]
+    known = [
+        *names,
+        *parts,
+        *COLOURS,
+        *(word.lower() for word in WORDS),
+        *sorted(found),
+        *spoken_words(),
+        *english_words(),
+    ]
     return list(dict.fromkeys(known))
 
 

@@ -44,7 +44,11 @@ class LanguageSettings:
     mlp_width: int = 512
     heads: int = 6
     spread: float = 0.07
-    phases: tuple[tuple[int, int, int, int, int], ...] = ((1500, 16, 3, 40, 12), (1500, 16, 10, 72, 12), (1500, 16, 10, 144, 12))
+    phases: tuple[tuple[int, int, int, int, int], ...] = (
+        (1500, 16, 3, 40, 12),
+        (1500, 16, 10, 72, 12),
+        (1500, 16, 10, 144, 12),
+    )
     blind: float = 0.06
     noise: float = 1.0
     hints: float = 0.3

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-PICTURE_TOKENS = 144
+from explorer.models.catalogue import MINI
+
+LANGUAGE = MINI.parent / "mini-language"  # stage 0's model, which also learned to answer without a picture
 
 
 @dataclass(frozen=True)

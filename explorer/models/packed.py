@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -42,6 +42,11 @@ class Pack:
     positions: Tensor
     targets: Tensor
 
+    def to(self, device: torch.device) -> Pack:
+        """The same on another device."""
+        moved = {name: getattr(self, name).to(device) for name in ("tokens", "slots", "positions", "targets")}
+        return replace(self, **moved)
+
 
 def make_pack(texts: Sequence[Sequence[tuple[list[int], list[int]]]], prefix: int, after: int | None = None) -> Pack:
     """Lay out the questions of N pictures.
@@ -69,29 +74,45 @@ def make_pack(texts: Sequence[Sequence[tuple[list[int], list[int]]]], prefix: in
     return Pack(len(texts), prefix, most, longest, *columns)
 
 
+Past = dict[int, tuple[Tensor, Tensor]]  # keys and values of the prefixes by block, [N, H, P, d] each
+
+
 def packed_attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: None, scaling: float, *, pack: Pack, **_: Any
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: None,
+    scaling: float,
+    *,
+    pack: Pack,
+    past: Past,
+    **_: Any,
 ) -> tuple[Tensor, None]:
     """Attention of a packed row, for transformers' AttentionInterface.
 
     Args:
         module: the LlamaAttention.
-        query, key, value: [1, H, N*P + R, d], already rotated to their positions.
+        query, key, value: [1, H, N*P + R, d], already rotated to their positions; R alone where ``past`` has the rest.
         mask: unused; ``pack`` says who sees whom.
         scaling: of the scores.
         pack: the layout of the row.
+        past: keys and values of the prefixes, filled at the first reading.
 
     Returns:
         tuple: [1, N*P + R, H, d], and None for the weights.
     """
-    shape = (query.shape[1], pack.pictures, pack.prefix, query.shape[-1])
-    split = pack.pictures * pack.prefix
-    q, k, v = (x[0, :, :split].view(shape).transpose(0, 1) for x in (query, key, value))  # (N, H, P, d)
-    seen = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling)
-    out = [seen.transpose(1, 2).reshape(split, shape[0], shape[3])]
-    if len(pack.slots):
-        asked = (_pad(x[0, :, split:], pack) for x in (query, key, value))
-        out.append(_attend_questions(*asked, k, v, scaling).flatten(0, 2)[pack.slots])
+    heads, width = query.shape[1], query.shape[-1]
+    split, out = 0, []
+    if module.layer_idx not in past:
+        split = pack.pictures * pack.prefix
+        shape = (heads, pack.pictures, pack.prefix, width)
+        q, k, v = (x[0, :, :split].view(shape).transpose(0, 1) for x in (query, key, value))  # (N, H, P, d)
+        seen = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling)
+        out.append(seen.transpose(1, 2).reshape(split, heads, width))
+        past[module.layer_idx] = (k, v)
+    asked = (_pad(x[0, :, split:], pack) for x in (query, key, value))
+    out.append(_attend_questions(*asked, *past[module.layer_idx], scaling).flatten(0, 2)[pack.slots])
     return torch.cat(out)[None], None
 
 
@@ -130,28 +151,78 @@ def packed(language: LlamaModel) -> Iterator[None]:
 
 
 def read_pack(
-    language: LlamaModel, prefix: Tensor, pack: Pack, positions: Tensor | None = None
+    language: LlamaModel,
+    prefix: Tensor | None,
+    pack: Pack,
+    positions: Tensor | None = None,
+    past: Past | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """Run a Llama over a pack.
 
     Args:
         language: the model without its head.
-        prefix: [N, P, D], embeddings of the first token and the picture tokens.
+        prefix: [N, P, D], embeddings of the first token and the picture tokens; None where ``past`` has read them.
         pack: the questions.
         positions: int64 [N, P], positions of the prefix; 0…P-1 if not given.
+        past: filled with what later questions about the same prefixes need; an empty dictionary at first.
 
     Returns:
         tuple: final hidden states of the questions' tokens, [R, D], after the last norm; and the hidden states of the
-        prefix after each block, [N, P, D], without a norm.
+        prefix after each block, [N, P, D], without a norm (an empty list where it was read before).
     """
-    if positions is None:
-        positions = torch.arange(pack.prefix, device=prefix.device).expand(pack.pictures, -1)
-    split = pack.pictures * pack.prefix
-    hidden = torch.cat([prefix.flatten(0, 1), language.embed_tokens(pack.tokens)])[None]
-    turns = language.rotary_emb(hidden, position_ids=torch.cat([positions.flatten(), pack.positions])[None])
-    seen = []
+    past = {} if past is None else past
+    asked, places, split = language.embed_tokens(pack.tokens), pack.positions, 0
+    if prefix is not None:
+        if positions is None:
+            positions = torch.arange(pack.prefix, device=prefix.device).expand(pack.pictures, -1)
+        split = pack.pictures * pack.prefix
+        asked, places = torch.cat([prefix.flatten(0, 1), asked]), torch.cat([positions.flatten(), places])
+    hidden, seen = asked[None], []
+    turns = language.rotary_emb(hidden, position_ids=places[None])
     with packed(language):
         for block in language.layers:
-            hidden = block(hidden, position_embeddings=turns, pack=pack)
-            seen.append(hidden[0, :split].view_as(prefix))
+            hidden = block(hidden, position_embeddings=turns, pack=pack, past=past)
+            if prefix is not None:
+                seen.append(hidden[0, :split].view_as(prefix))
     return language.norm(hidden[0, split:]), seen
+
+
+@torch.no_grad()
+def answer_greedily(
+    language: LlamaModel,
+    head: nn.Module,
+    prefix: Tensor,
+    questions: Sequence[Sequence[list[int]]],
+    last: int,
+    most: int = 24,
+) -> list[list[list[int]]]:
+    """The likeliest next token, again and again, for many questions about many pictures.
+
+    Args:
+        language: the model without its head.
+        head: from its hidden states to tokens.
+        prefix: [N, P, D], embeddings of the first token and the picture tokens.
+        questions: tokens of each question of each of the N pictures, up to the sign to reply.
+        last: the token that ends a turn.
+        most: tokens of an answer at most.
+
+    Returns:
+        list: for each picture and question the tokens of the answer, without the end of the turn.
+    """
+    answers: list[list[list[int]]] = [[[] for _ in some] for some in questions]
+    open_ = [(n, m) for n, some in enumerate(questions) for m in range(len(some))]
+    past: Past = {}
+    for turn in range(most):
+        if not open_:
+            break
+        texts: list[list[tuple[list[int], list[int]]]] = [[] for _ in questions]
+        for n, m in open_:
+            texts[n].append((questions[n][m] + answers[n][m], []))
+        pack = make_pack(texts, prefix.shape[1]).to(prefix.device)
+        hidden, _ = read_pack(language, None if turn else prefix, pack, past=past)
+        ends = torch.tensor([len(tokens) for some in texts for tokens, _ in some]).cumsum(0) - 1
+        best = head(hidden[ends]).argmax(-1).tolist()
+        for (n, m), token in zip(open_, best, strict=True):
+            answers[n][m].append(token)
+        open_ = [(n, m) for n, m in open_ if answers[n][m][-1] != last]
+    return [[[t for t in answer if t != last] for answer in some] for some in answers]

@@ -1,0 +1,165 @@
+"""Whether an answer is right, and what many answers say together."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from explorer.analysis.statistics import Estimate, wilson
+from explorer.scenes.kinds import COLOURS
+
+_NUMBERS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen twenty"
+).split()
+_SPELLING = {word: str(k) for k, word in enumerate(_NUMBERS)} | {
+    "grey": "gray", "centre": "center", "colour": "color", "middle": "center", "upper": "top", "lower": "bottom", "none": "0",
+}  # fmt: skip
+_PLACES = ("top left", "top", "top right", "left", "center", "right", "bottom left", "bottom", "bottom right")
+_EDGE = "top|bottom|left|right"
+_SIDES = ("left", "right", "above", "below")
+_COLOURS = (*COLOURS, "grey")
+
+
+def normalise(text: str) -> str:
+    """Lower case, no punctuation, no articles, numbers as digits, one word for grey, centre and the like, single spaces."""
+    text = unicodedata.normalize("NFKC", text).lower()
+    words = re.findall(r"\d+(?:[.,]\d+)*|[^\W_]+", text)
+    return " ".join(_SPELLING.get(word, word) for word in words if word not in ("a", "an", "the"))
+
+
+def is_right(answer: str, truth: str, candidates: Sequence[str] = ()) -> bool:
+    """Whether an answer is the truth, word for word after ``normalise``, or a sentence that says nothing else.
+
+    A sentence says "yes" or "no" by its first word, or by holding only one of the two; a number by holding only one;
+    one of several candidates by naming it alone ("in the top left" names "top left", not "top").
+
+    Args:
+        answer: what a checkpoint said.
+        truth: what is so.
+        candidates: what else could have been; for places and colours they are known.
+    """
+    said, wanted = normalise(answer), normalise(truth)
+    if said == wanted:
+        return bool(wanted)
+    if wanted in ("yes", "no"):
+        return _yes_or_no(said) == wanted
+    if wanted.isdigit():
+        return {word for word in said.split() if word.isdigit()} == {wanted}
+    options = {normalise(option) for option in candidates}
+    for known in (_PLACES, _SIDES, _COLOURS):
+        if not options and wanted in map(normalise, known):
+            options = set(map(normalise, known))
+    if wanted in map(normalise, _PLACES):
+        said = re.sub(rf"\b({_EDGE}) center\b|\bcenter ({_EDGE})\b", r"\1\2", said)
+    return _named(said, options) == {wanted}
+
+
+def _yes_or_no(said: str) -> str | None:
+    words = said.split()
+    if words and words[0] in ("yes", "no"):
+        return words[0]
+    found = {word for word in words if word in ("yes", "no")}
+    return found.pop() if len(found) == 1 else None
+
+
+def _named(said: str, options: Iterable[str]) -> set[str]:
+    """The options that a sentence names; one within a longer one that is named there does not count."""
+    found = set()
+    for option in sorted(options, key=len, reverse=True):
+        pattern = rf"\b{re.escape(option)}\b"
+        if re.search(pattern, said):
+            found.add(option)
+            said = re.sub(pattern, "|", said)
+    return found
+
+
+def number_said(answer: str) -> int | None:
+    """The one number in an answer; None where there is none or several."""
+    found = {word for word in normalise(answer).split() if word.isdigit()}
+    return int(found.pop()) if len(found) == 1 else None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A question and what one checkpoint said.
+
+    Attributes:
+        task, form, pair, held_out: as of ``scenes.Question``; "" and False where unknown.
+        truth, said: the right answer and the given one.
+        right: whether the one is the other.
+    """
+
+    task: str
+    form: str
+    pair: str
+    held_out: bool
+    truth: str
+    said: str
+    right: bool
+
+
+def _row(estimate: Estimate) -> dict[str, Any]:
+    return {"accuracy": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
+
+
+def summarise(answers: Sequence[Answered]) -> dict[str, Any]:
+    """What the answers of one checkpoint say together.
+
+    Returns:
+        ``tasks``: for each task accuracy with its Wilson 95 % interval and n; ``pairs``, where there are any, the
+        share of pairs with both right (MME's accuracy+, arXiv 2306.13394); ``held_out``, the same accuracy over
+        combinations never trained alone; ``forms``, the accuracy of each form. For questions whose answer is a
+        number: ``count_error``, the mean of |said - true| where a number was said, and ``confusion``, how often each
+        number (a row) was answered with each other ("other" for no number).
+    """
+    by_task: dict[str, list[Answered]] = defaultdict(list)
+    for answer in answers:
+        by_task[answer.task].append(answer)
+    return {"tasks": {task: _summarise_task(some) for task, some in by_task.items()}}
+
+
+def _summarise_task(answers: list[Answered]) -> dict[str, Any]:
+    found = _row(wilson(sum(a.right for a in answers), len(answers)))
+    forms = sorted({a.form for a in answers if a.form})
+    if len(forms) > 1:
+        found["forms"] = {form: _share(a for a in answers if a.form == form) for form in forms}
+    pairs: dict[str, list[bool]] = defaultdict(list)
+    for answer in answers:
+        if answer.pair:
+            pairs[answer.pair].append(answer.right)
+    whole = [all(rights) for rights in pairs.values() if len(rights) == 2]
+    if whole:
+        found["pairs"] = _row(wilson(sum(whole), len(whole)))
+    if any(a.held_out for a in answers):
+        found["held_out"] = _share(a for a in answers if a.held_out)
+    numbers = [(int(normalise(a.truth)), number_said(a.said)) for a in answers if normalise(a.truth).isdigit()]
+    if numbers:
+        errors = [abs(said - true) for true, said in numbers if said is not None]
+        found["count_error"] = sum(errors) / len(errors) if errors else None
+        confusion: dict[str, dict[str, int]] = {}
+        for (true, said), times in sorted(Counter(numbers).items(), key=str):
+            confusion.setdefault(str(true), {})["other" if said is None else str(said)] = times
+        found["confusion"] = confusion
+    return found
+
+
+def _share(answers: Iterable[Answered]) -> dict[str, Any]:
+    rights = [answer.right for answer in answers]
+    return _row(wilson(sum(rights), len(rights)))
+
+
+def majority(answers: Sequence[Answered]) -> list[Answered]:
+    """Always the commonest truth of the task and form: what can be had without looking and without reading."""
+    commonest: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for answer in answers:
+        commonest[answer.task, answer.form][answer.truth] += 1
+    said = {key: counts.most_common(1)[0][0] for key, counts in commonest.items()}
+    return [
+        Answered(a.task, a.form, a.pair, a.held_out, a.truth, said[a.task, a.form], said[a.task, a.form] == a.truth)
+        for a in answers
+    ]

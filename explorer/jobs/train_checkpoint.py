@@ -1,0 +1,249 @@
+"""Train checkpoints side by side: one frozen encoder, one order of batches, one budget; only the layers differ.
+
+Start: each projector is the linear map of its layers to written pictures (see ``align``). Stage 1: projectors alone, on
+captions. Stage 2: projectors and language models, on questions. Loss is on answers alone.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+from transformers import AutoTokenizer, LlamaForCausalLM
+
+from explorer.jobs.align import Moments, start_projections, written_vectors
+from explorer.jobs.encoder_data import encoder_pixels
+from explorer.jobs.lm_data import PictureBatches
+from explorer.jobs.run import Log, make_optimizers, rate_share, save_state, step_optimizers
+from explorer.jobs.settings import save_settings
+from explorer.jobs.written_pictures import Writer
+from explorer.layers import LayerSet
+from explorer.models.family import checkpoint_name, layer_states, make_processor, read_encoder, save_checkpoint
+from explorer.models.hardware import choose_device, choose_dtype
+from explorer.models.language import LANGUAGE
+from explorer.models.packed import IGNORE, Pack, read_pack
+from explorer.models.projections import LayerProjections
+from explorer.records import SettingsError
+from explorer.scenes.layout import make_scene, random_seed
+
+
+@dataclass(frozen=True)
+class CheckpointSettings:
+    """Settings of `train checkpoint`.
+
+    Attributes:
+        out: folder of the run (state, log) and, at its end, of a folder for each checkpoint under ``models/``.
+        encoder: "mini" or a folder.
+        language: folder of the language model that stage 0 made.
+        layers: one entry a checkpoint: "18", "3,18,23", or "any" for one whose layers can be chosen later.
+        align_pictures: pictures behind the projectors' start.
+        ridge: of that regression.
+        caption_steps, question_steps: of stages 1 and 2.
+        pictures, questions: of a batch, and most of a picture.
+        learning_rate: of AdamW for the projectors, both stages.
+        language_rate, matrix_rate: of AdamW and Muon for the language model, in stage 2.
+        warmup, cooldown: shares of each stage in which the rates rise from 0 and fall to 0.
+        device, dtype: by default what this machine has and is fastest in.
+    """
+
+    out: str = "runs/checkpoints"
+    encoder: str = "mini"
+    language: str = str(LANGUAGE)
+    layers: tuple[str, ...] = ("3", "12", "18", "23", "24", "3,18,23", "any")
+    seed: int = 0
+    align_pictures: int = 384
+    ridge: float = 0.01
+    caption_steps: int = 150
+    question_steps: int = 2500
+    pictures: int = 16
+    questions: int = 12
+    learning_rate: float = 1e-3
+    language_rate: float = 1e-3
+    matrix_rate: float = 0.005
+    warmup: float = 0.03
+    cooldown: float = 0.6
+    device: str | None = None
+    dtype: str | None = None
+    threads: int = 2
+    workers: int = 1
+    save_minutes: float = 5.0
+
+
+class Member:
+    """A checkpoint while it learns."""
+
+    def __init__(self, entry: str, settings: CheckpointSettings, blocks: int, features: int, device: torch.device):
+        """Start from stage 0's language model; ``entry`` is as in ``settings.layers``."""
+        self.layers = None if entry.strip() == "any" else LayerSet.parse(entry, blocks).layers
+        self.name = checkpoint_name(self.layers)
+        self.language: Any = LlamaForCausalLM.from_pretrained(settings.language, dtype=torch.float32).to(device)
+        known = self.layers or tuple(range(1, blocks + 1))
+        self.projections = LayerProjections(known, self.language.config.hidden_size, features).to(device)
+        self.optimizers = {
+            1: make_optimizers([self.projections], settings.learning_rate, 0.0),
+            2: make_optimizers([self.projections], settings.learning_rate, 0.0)
+            + make_optimizers([self.language], settings.language_rate, settings.matrix_rate),
+        }
+
+    def shares(self, n: int, chance: np.random.Generator) -> Tensor:
+        """Weight of each known layer for each of n pictures, [n, L]: all, or for "any" one to three drawn evenly."""
+        known = len(self.projections.layers)
+        if self.layers is not None:
+            return torch.ones(n, known)
+        drawn = torch.zeros(n, known)
+        for row in drawn:
+            chosen = chance.choice(known, int(chance.integers(1, min(3, known) + 1)), replace=False)
+            row[torch.from_numpy(chosen)] = 1 / len(chosen)
+        return drawn
+
+    def loss(self, states: list[Tensor], pack: Pack, shares: Tensor, first: int) -> tuple[Tensor, float]:
+        """Cross-entropy of the answers' tokens, and the share of them (without the last) that are right."""
+        words = self.projections(states, shares)
+        start = self.language.model.embed_tokens.weight[first].expand(len(words), 1, -1)
+        hidden, _ = read_pack(self.language.model, torch.cat([start.to(words), words], 1), pack)
+        asked = pack.targets != IGNORE
+        logits, targets = self.language.lm_head(hidden[asked]), pack.targets[asked]
+        right = (logits.argmax(1) == targets)[targets != self.language.config.eos_token_id]
+        return F.cross_entropy(logits.float(), targets), right.float().mean().item()
+
+    def state(self) -> dict[str, Any]:
+        """All that learning changes."""
+        optimizers = {str(stage): [o.state_dict() for o in some] for stage, some in self.optimizers.items()}
+        parts = {"projections": self.projections.state_dict(), "language": self.language.state_dict()}
+        return {**parts, "optimizers": optimizers}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what ``state`` gave."""
+        self.projections.load_state_dict(state["projections"])
+        self.language.load_state_dict(state["language"])
+        for stage, some in self.optimizers.items():
+            for optimizer, saved in zip(some, state["optimizers"][str(stage)], strict=True):
+                optimizer.load_state_dict(saved)
+
+
+class FamilyRun:
+    """A run that can be stopped at any step and resumed to the same result."""
+
+    def __init__(self, settings: CheckpointSettings):
+        """Start afresh, or take up the state in ``settings.out``."""
+        self.settings, self.out = settings, Path(settings.out)
+        torch.set_num_threads(settings.threads)
+        self.device = choose_device(settings.device)
+        self.dtype = choose_dtype(settings.dtype, self.device)
+        if not (Path(settings.language) / "config.json").is_file():
+            raise SettingsError(
+                f"There is no language model in {settings.language}: run `python -m explorer train language` first."
+            )
+        self.encoder: Any = read_encoder(settings.encoder).to(self.device)
+        self.tokenizer = AutoTokenizer.from_pretrained(settings.language)
+        self.processor = make_processor(settings.encoder, self.tokenizer)
+        vision = self.encoder.config
+        parts = settings, vision.num_hidden_layers, vision.hidden_size, self.device
+        self.members = [Member(entry, *parts) for entry in settings.layers]
+        if len({member.name for member in self.members}) < len(self.members) or not self.members:
+            raise SettingsError(f"Name each set of layers once; got {' '.join(settings.layers) or 'none'}.")
+        self.out.mkdir(parents=True, exist_ok=True)
+        save_settings(settings, self.out / "settings.json")
+        self.step = 0
+        if (self.out / "state.pt").exists():
+            state = torch.load(self.out / "state.pt", weights_only=True, map_location=self.device)
+            for member in self.members:
+                member.restore(state["members"][member.name])
+            self.step = state["step"]
+        else:
+            self._align()
+            self.save()
+
+    def save(self) -> None:
+        """Write the state."""
+        members = {member.name: member.state() for member in self.members}
+        save_state({"members": members, "step": self.step}, self.out / "state.pt")
+
+    def _align(self) -> None:
+        """Start every projector from written pictures."""
+        settings, rng = self.settings, np.random.default_rng((self.settings.seed, 2))
+        writer, embedding = Writer(self.tokenizer), self.members[0].language.model.embed_tokens.weight.detach()
+        groups = {m.name: [[layer] for layer in m.projections.layers] if m.layers is None else [list(m.layers)]
+                  for m in self.members}  # fmt: skip
+        features, width = self.encoder.config.hidden_size, embedding.shape[1]
+        sums = {name: [Moments(len(g) * features, width) for g in some] for name, some in groups.items()}
+        for _ in tqdm(range(0, settings.align_pictures, settings.pictures), desc="start"):
+            scenes = [make_scene(random_seed("train", rng)) for _ in range(settings.pictures)]
+            pixels = torch.from_numpy(np.stack([encoder_pixels(scene) for scene in scenes]))
+            states = layer_states(self.encoder, self.processor.image_processor, pixels)
+            words = written_vectors(writer, scenes, embedding).flatten(0, 1)
+            for name, some in groups.items():
+                for group, moments in zip(some, sums[name], strict=True):
+                    moments.add(torch.cat([states[layer] for layer in group], -1).flatten(0, 1), words)
+        for member in self.members:
+            at = 0
+            for group, moments in zip(groups[member.name], sums[member.name], strict=True):
+                start_projections(member.projections, moments, list(range(at, at + len(group))), settings.ridge)
+                at += len(group)
+
+    def train_step(self, stage: int, share: float, pixels: Tensor, pack: Pack) -> dict[str, float]:
+        """One update of every checkpoint on one batch; returns what is logged."""
+        states = layer_states(self.encoder, self.processor.image_processor, pixels)
+        pack, row = pack.to(self.device), {}
+        for member in self.members:
+            chance = np.random.default_rng((self.settings.seed, 3, self.step))
+            shares = member.shares(len(pixels), chance).to(self.device)
+            member.language.requires_grad_(stage == 2)
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype == torch.bfloat16):
+                loss, right = member.loss(states, pack, shares, self.tokenizer.bos_token_id)
+            loss.backward()
+            learning = [*member.projections.parameters(), *(member.language.parameters() if stage == 2 else ())]
+            step_optimizers(member.optimizers[stage], learning, share)
+            row |= {f"{member.name}/loss": loss.item(), f"{member.name}/right": right}
+        return row
+
+    def train(self, until: int | None = None) -> None:
+        """Train to the end of the plan, or to step ``until``."""
+        s = self.settings
+        plan = [(1, s.pictures)] * s.caption_steps + [(2, s.pictures)] * s.question_steps
+        data = PictureBatches(self.tokenizer, s.seed, plan, s.questions)
+        stop = min(until or len(plan), len(plan))
+        loader = DataLoader(data, batch_size=None, sampler=range(self.step, stop), num_workers=s.workers)
+        log, saved = Log(self.out, self.step), time.monotonic()
+        for pixels, pack in tqdm(loader, initial=self.step, total=stop, desc="checkpoints"):
+            stage = plan[self.step][0]
+            done, total = (
+                (self.step, s.caption_steps) if stage == 1 else (self.step - s.caption_steps, s.question_steps)
+            )
+            share = rate_share(done, total, s.warmup, s.cooldown)
+            row = self.train_step(stage, share, pixels, pack)
+            self.step += 1
+            log.add(self.step, {"stage": stage, "rate": share, "tokens": len(pack.tokens), **row})
+            if time.monotonic() - saved > 60 * s.save_minutes:
+                self.save()
+                saved = time.monotonic()
+        log.close()
+        self.save()
+
+    def export(self) -> list[Path]:
+        """Write a folder for each checkpoint; returns them."""
+        folders = []
+        for member in self.members:
+            folder = self.out / "models" / member.name
+            training = {"steps": self.step, "language": "stage 0", **asdict(self.settings)}
+            save_checkpoint(
+                folder, member.projections, member.language, self.processor, self.settings.encoder,
+                member.layers is None, training,
+            )  # fmt: skip
+            folders.append(folder)
+        return folders
+
+
+def train_checkpoints(settings: CheckpointSettings) -> list[Path]:
+    """Train, resume or finish a run; returns the folders of the finished checkpoints."""
+    run = FamilyRun(settings)
+    run.train()
+    return run.export()
