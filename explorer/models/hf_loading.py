@@ -28,6 +28,11 @@ MODEL_CLASSES = {
     "dinov2_with_registers": "Dinov2WithRegistersModel",
     "vit": "ViTModel",
 }
+SIGLIP = ("siglip", "siglip_vision_model")
+# mean and standard deviation of red, green and blue, as OpenAI, ImageNet's users and Google publish them
+CLIP_COLOURS = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+IMAGENET_COLOURS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+HALVES = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "spiece.model", "tokenizer.model")
 
 
@@ -158,21 +163,15 @@ def _read(processor: Any, model_type: str, vision: Any) -> tuple[Preprocessing, 
 
 
 def _usual(model_type: str, vision: Any) -> Preprocessing:
-    from transformers import image_utils as known
-
     side = vision.image_size if hasattr(vision, "image_size") else math.isqrt(vision.num_patches) * vision.patch_size
     seen = side // vision.patch_size * vision.patch_size
-    bicubic, bilinear = Image.Resampling.BICUBIC, Image.Resampling.BILINEAR
-    clip = (tuple(known.OPENAI_CLIP_MEAN), tuple(known.OPENAI_CLIP_STD))
-    imagenet = (tuple(known.IMAGENET_DEFAULT_MEAN), tuple(known.IMAGENET_DEFAULT_STD))
-    halves = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     if model_type.startswith("clip"):
-        return Preprocessing(side, seen, Fit.CROP, side, bicubic, *clip)
+        return Preprocessing(side, seen, Fit.CROP, side, Image.Resampling.BICUBIC, *CLIP_COLOURS)
     if model_type.startswith("dinov2"):  # its processor shows 224 px, whatever size it was trained at
-        return Preprocessing(224, 224 // vision.patch_size * vision.patch_size, Fit.CROP, 256, bicubic, *imagenet)
-    return Preprocessing(
-        side, seen, Fit.SQUASH, side, bicubic if model_type.startswith("siglip_") else bilinear, *halves
-    )
+        seen = 224 // vision.patch_size * vision.patch_size
+        return Preprocessing(224, seen, Fit.CROP, 256, Image.Resampling.BICUBIC, *IMAGENET_COLOURS)
+    resample = Image.Resampling.BICUBIC if model_type in SIGLIP else Image.Resampling.BILINEAR
+    return Preprocessing(side, seen, Fit.SQUASH, side, resample, *HALVES)
 
 
 def _entry(size: Any, key: str) -> int | None:

@@ -91,7 +91,7 @@ class TimmEncoder(OpenClipEncoder):
 
     def _rotated(self, number: int, attn: Any, keys: Tensor) -> Tensor:
         """Keys with the rotary positions that EVA02 gives to patches; the CLS token, and so the query, has none."""
-        from timm.layers import apply_rot_embed_cat
+        from timm.layers.pos_embed_sincos import apply_rot_embed_cat
 
         trunk = self._tower.trunk
         if getattr(trunk, "rope", None) is None:
@@ -225,18 +225,18 @@ class _Tower:
 
 
 def _look_at(arch: str, visual: Any) -> _Tower:
-    trunk = getattr(visual, "trunk", None)
-    if trunk is None and hasattr(visual, "transformer"):
+    if hasattr(visual, "transformer"):
         body = visual.transformer
         return _Tower(NativeEncoder, body.resblocks, body.width, visual.patch_size[0], True, 0, visual.ln_pre)
-    if type(trunk).__name__ in ("VisionTransformer", "Eva"):
-        patch_px = trunk.patch_embed.feat_ratio()
-        cls = trunk.cls_token is not None
-        registers = trunk.num_prefix_tokens - int(cls)
-        return _Tower(TimmEncoder, trunk.blocks, trunk.embed_dim, patch_px, cls, registers, trunk.norm_pre)
-    raise EncoderError(
-        f"{arch} is no plain vision transformer, so it has no layers of patches to compare: choose a ViT."
-    )
+    trunk: Any = getattr(visual, "trunk", visual)
+    if type(trunk).__name__ not in ("VisionTransformer", "Eva"):
+        raise EncoderError(
+            f"{arch} is no plain vision transformer, so it has no layers of patches to compare: choose a ViT."
+        )
+    cls = trunk.cls_token is not None
+    registers = trunk.num_prefix_tokens - int(cls)
+    patch_px = trunk.patch_embed.feat_ratio()
+    return _Tower(TimmEncoder, trunk.blocks, trunk.embed_dim, patch_px, cls, registers, trunk.norm_pre)
 
 
 def _preprocessing(arch: str, image_size: Any, patch_px: int, published: dict[str, Any]) -> Preprocessing:
@@ -251,9 +251,9 @@ def _preprocessing(arch: str, image_size: Any, patch_px: int, published: dict[st
             f"{arch} lays pictures out by {how.resize_mode!r}, which is not supported: choose another one."
         )
     resample = Image.Resampling.BILINEAR if how.interpolation == "bilinear" else Image.Resampling.BICUBIC
-    mean, std = tuple(how.mean), tuple(how.std)
+    colours: dict[str, Any] = {"mean": tuple(how.mean), "std": tuple(how.std)}
     seen = side // patch_px * patch_px
-    return Preprocessing(side, seen, FITS[how.resize_mode], side, resample, mean, std, rounds_offset=True)
+    return Preprocessing(side, seen, FITS[how.resize_mode], side, resample, rounds_offset=True, **colours)
 
 
 def _load_tokenizer(arch: str, tower: Any, text: dict[str, Any]) -> tuple[Any, str]:

@@ -61,7 +61,7 @@ def make_view(picture: Picture, fit: Fit, how: Preprocessing) -> View:
     elif resolved is Fit.PAD:
         seen, box = _pad(image, how)
     else:
-        seen, box = image.resize((how.input_px, how.input_px), how.resample), (0.0, 0.0, *map(float, image.size))
+        seen, box = image.resize((how.input_px, how.input_px), how.resample), (0, 0, image.width, image.height)
     return View(np.asarray(seen)[: how.seen_px, : how.seen_px], _trim(box, how), resolved)
 
 

@@ -1,0 +1,176 @@
+import json
+
+import numpy as np
+import pytest
+import tiny_family
+import torch
+from PIL import Image
+from transformers import AutoProcessor, CLIPModel, LlavaForConditionalGeneration
+
+from explorer.models.answering import MiniAnswerer, Pictures, TransformersAnswerer, list_checkpoints, open_answerer
+from explorer.models.family import (
+    FACTS,
+    WEIGHTS,
+    checkpoint_name,
+    export_checkpoint,
+    layer_states,
+    load_checkpoint,
+    make_processor,
+    read_encoder,
+    save_checkpoint,
+)
+from explorer.models.projections import LayerProjections
+from explorer.models.wording import unknown_words
+from explorer.records import CheckpointError
+
+MESSAGE = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "How many hot dogs are there?"}]}]
+
+
+def projections(layers) -> LayerProjections:
+    torch.manual_seed(3)
+    found = LayerProjections(layers, 32, 16)
+    for tensor in (found.weight, found.bias, found.centre):
+        torch.nn.init.normal_(tensor, std=0.3)
+    found.whiten.add_(0.1 * torch.randn(len(layers), 16, 16))
+    return found
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Folders of an encoder and of checkpoints: of layer 2, of layers 1 + 2 + 4, and of any."""
+    root = tmp_path_factory.mktemp("family")
+    encoder = str(tiny_family.save_encoder(root / "encoder"))
+    words = tiny_family.tokenizer()
+    model, processor = tiny_family.language(words), make_processor(encoder, words)
+    for name, layers in (("one", (2,)), ("fused", (1, 2, 4)), ("any", (1, 2, 3, 4))):
+        save_checkpoint(root / name, projections(layers), model, processor, encoder, name == "any", {"steps": 0})
+    return root
+
+
+@pytest.fixture
+def picture():
+    return np.random.default_rng(0).integers(0, 256, (210, 300, 3), dtype=np.uint8)
+
+
+def logits(model, processor, picture):
+    text = processor.apply_chat_template(MESSAGE, add_generation_prompt=True)
+    given = processor(images=Image.fromarray(picture), text=text, return_tensors="pt")
+    with torch.no_grad():
+        return model(**given).logits
+
+
+@pytest.mark.parametrize("name", ["one", "fused"])
+def test_an_export_loads_in_plain_transformers_and_gives_the_same_logits(made, picture, tmp_path, name):
+    own = load_checkpoint(made / name)
+    export_checkpoint(made / name, tmp_path / "out")
+    plain = LlavaForConditionalGeneration.from_pretrained(tmp_path / "out", dtype=torch.float32)
+    theirs = logits(plain, AutoProcessor.from_pretrained(tmp_path / "out"), picture)
+    assert plain.config.vision_feature_layer == (2 if name == "one" else [1, 2, 4])
+    assert own.layers.layers == ((2,) if name == "one" else (1, 2, 4))
+    assert torch.equal(logits(own.model, own.processor, picture), theirs)
+
+
+def test_a_choice_of_layers_exports_as_an_ordinary_fused_checkpoint(made, picture, tmp_path):
+    own = load_checkpoint(made / "any", layers=(4, 1))
+    export_checkpoint(made / "any", tmp_path / "out", layers=(4, 1))
+    plain = LlavaForConditionalGeneration.from_pretrained(tmp_path / "out", dtype=torch.float32)
+    assert plain.config.vision_feature_layer == [4, 1]
+    theirs = logits(plain, AutoProcessor.from_pretrained(tmp_path / "out"), picture)
+    assert torch.equal(logits(own.model, own.processor, picture), theirs)
+
+
+def test_the_projector_reads_raw_layers_without_cls_as_the_projections_say(made):
+    encoder = read_encoder(str(made / "encoder"))
+    pixels = torch.randint(0, 256, (2, 168, 168, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    own = load_checkpoint(made / "fused", encoder=encoder)
+    states = layer_states(encoder, own.processor.image_processor, pixels)
+    expected = projections((1, 2, 4))(states, torch.ones(2, 3))
+    values = (pixels.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
+    found = torch.stack(own.model.get_image_features(values).pooler_output)
+    torch.testing.assert_close(found, expected, atol=0.1, rtol=0.02)  # the projector is stored in bfloat16
+    whole = CLIPModel.from_pretrained(made / "encoder", dtype=torch.float32).vision_model
+    with torch.no_grad():
+        hidden = whole(pixel_values=values, output_hidden_states=True).hidden_states
+    assert len(states) == len(hidden) == tiny_family.BLOCKS + 1
+    for state, other in zip(states, hidden, strict=True):
+        torch.testing.assert_close(state, other[:, 1:])
+
+
+def test_checkpoints_share_the_encoder_they_are_given(made):
+    encoders = {}
+    first, second = (open_answerer(str(made / name), encoders) for name in ("one", "any@3+4"))
+    assert isinstance(first, MiniAnswerer) and isinstance(second, MiniAnswerer)
+    assert second.layers == (3, 4)
+    assert first._checkpoint.model.model.vision_tower is second._checkpoint.model.model.vision_tower
+
+
+def test_many_questions_at_once_are_answered_as_generate_answers_them(made, picture, tmp_path):
+    export_checkpoint(made / "fused", tmp_path / "out")
+    pictures = Pictures([picture, picture[:, ::-1].copy()])
+    questions = [["Is there a dog?", "How many hot dogs are there?"], ["Where is the cat?"]]
+    packed = open_answerer(str(made / "fused"), {}).answer(pictures, questions)
+    assert packed == TransformersAnswerer(str(tmp_path / "out")).answer(pictures, questions)
+    assert all(answer for some in packed for answer in some)
+
+
+def test_a_folder_without_its_encoder_is_no_whole_model(made):
+    with pytest.raises(OSError):
+        LlavaForConditionalGeneration.from_pretrained(made / "one")
+
+
+def test_an_encoder_with_other_weights_is_refused(made, tmp_path):
+    facts = json.loads((made / "one" / FACTS).read_text())
+    facts["encoder"] = str(tiny_family.save_encoder(tmp_path / "other", seed=1))
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in (made / "one").iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    (copy / FACTS).write_text(json.dumps(facts))
+    with pytest.raises(CheckpointError, match="trained on other weights"):
+        load_checkpoint(copy)
+
+
+def test_damage_and_wrong_names_are_told(made, tmp_path):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in (made / "one").iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    (copy / WEIGHTS).write_bytes(b"\x10\0\0\0\0\0\0\0{")
+    with pytest.raises(CheckpointError, match="copy is damaged"):
+        load_checkpoint(copy)
+    with pytest.raises(CheckpointError, match="no checkpoint of the mini family"):
+        load_checkpoint(tmp_path)
+    with pytest.raises(CheckpointError, match="cannot read layers 9"):
+        load_checkpoint(made / "any", layers=(9,))
+    with pytest.raises(CheckpointError, match="cannot read layers 3"):
+        load_checkpoint(made / "one", layers=(3,))
+    with pytest.raises(CheckpointError, match="no checkpoint 'nowhere' here"):
+        open_answerer("nowhere", {})
+
+
+def test_names_follow_the_layers():
+    assert [checkpoint_name(x) for x in ((18,), (3, 18, 23), (18, 23), None)] == [
+        "mini-l18",
+        "mini-fused",
+        "mini-l18-23",
+        "mini-any",
+    ]
+
+
+def test_the_built_in_checkpoints_are_listed(monkeypatch, made):
+    monkeypatch.setattr("explorer.models.answering.MINI", made / "encoder")
+    rows = list_checkpoints()
+    assert [(row["id"], row["choosable"], row["on_this_machine"]) for row in rows] == [
+        ("any", True, True),
+        ("fused", False, True),
+        ("one", False, True),
+    ]
+    assert all(row["size_bytes"] > 10_000 and row["licence"] for row in rows)
+
+
+def test_words_that_must_be_spelled_are_unknown():
+    words = tiny_family.tokenizer()
+    assert unknown_words(words, "Is there a Xylophone near the hot dogs, or 12 wombats?") == ["Xylophone", "wombats"]
+    assert unknown_words(words, "Isn't there a dog?") == []
+    assert words.tokenize("2 hot dogs and a dog") == ["2", "hot dogs", "and", "a", "dog"]
+    assert words.decode(words("a teddy bear on wxyz").input_ids) == "a teddy bear on wxyz"
