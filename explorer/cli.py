@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -164,35 +163,17 @@ COMMANDS: tuple[Callable[[Commands], None], ...] = (
 
 
 def _as_json(found: Analysis, out: Path) -> str:
-    from explorer.services.analyze import groups_as_json
+    from explorer.services.results import as_json
 
-    said = {
-        "encoder": found.encoder.id,
-        "layers": found.encoder.blocks + 1,
-        "fit": found.fit.value,
-        "pictures": list(found.pictures),
-        "skipped": [{"image": image, "reason": reason} for image, reason in found.skipped],
-        "groups": groups_as_json(found),
-        "similarity": {
-            kind: [[None if math.isnan(value) else round(value, 6) for value in row] for row in lrs.mean.tolist()]
-            for kind, lrs in found.similarity.items()
-        },
-        "forward_seconds": round(found.forward_seconds, 3),
-        "analysis_seconds": round(found.analysis_seconds, 3),
-        "out": str(out),
-    }
-    return json.dumps(said, indent=1, ensure_ascii=False)
+    return json.dumps(as_json(found) | {"pictures": list(found.pictures), "out": str(out)}, indent=1, ensure_ascii=False)
 
 
 def _as_text(found: Analysis, out: Path) -> str:
+    from explorer.services.results import groups_as_text
+
     count = len(found.pictures)
-    lines = [
-        f"{count} picture{'s' if count > 1 else ''} through {found.encoder.title}, layers 0–{found.encoder.blocks}"
-    ]
-    for source, groups in found.groups.items():
-        ranges = ", ".join(f"{name} {first}–{last}" for name, first, last in groups.ranges())
-        lines.append(f"groups ({source}): {ranges}")
-    return "\n".join([*lines, f"report: {out / 'report.html'}"])
+    head = f"{count} picture{'s' if count > 1 else ''} through {found.encoder.title}, layers 0–{found.encoder.blocks}"
+    return "\n".join([head, *groups_as_text(found), f"report: {out / 'report.html'}"])
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -13,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from explorer.records import EncoderInfo, Exploration, Fit, Groups, InputError, Picture, Similarity, TokenKind
+from explorer.records import Exploration, Fit, InputError, Picture, TokenKind
+from explorer.services.arguments import as_encoder, as_fit, check_groups, make_folder, none_left
 from explorer.services.explore import as_encoder_error, divide, explore_features
 from explorer.services.pictures import printable, read_picture
+from explorer.services.results import LayerSimilarity, write_tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,47 +23,24 @@ if TYPE_CHECKING:
     from explorer.models.encoders import Features, VisionEncoder
 
 SHOWN = 24  # pictures kept whole, for the report: the rest is in the tables alone
-REASONS = 5  # told in one sentence where no picture can be read
 
 
 @dataclass(frozen=True)
-class Analysis:
+class Analysis(LayerSimilarity):
     """What was found in one picture or many.
 
     Attributes:
-        encoder: the encoder that looked.
-        fit: how the pictures were laid on its input, as asked for.
         pictures: their names, made different where two files share one.
-        skipped: (name, reason) of each that could not be used.
-        similarity: LRS by kind ("token", "pooled", "cls", "cka"): mean and standard error over the pictures.
-        groups: divisions of the layers by source, the automatic one made from the token-wise similarity.
         tokens: one row a picture, layer and token: ``picture``, ``layer``, ``token``, ``kind``; ``row`` and ``col`` of
             a patch (-1 for other tokens); ``norm``; ``change``, 1 - cosine to the same patch one layer before, 0…2
             (NaN in layer 0 and for other tokens); ``pca_1`` and ``pca_2``, places on a map shared by the layers of a
             picture (NaN for other tokens).
         explorations: the first ``SHOWN`` pictures in full.
-        forward_seconds, analysis_seconds: of all pictures together.
     """
 
-    encoder: EncoderInfo
-    fit: Fit
     pictures: tuple[str, ...]
-    skipped: tuple[tuple[str, str], ...]
-    similarity: dict[str, Similarity]
-    groups: dict[str, Groups]
     tokens: pd.DataFrame
     explorations: tuple[Exploration, ...]
-    forward_seconds: float
-    analysis_seconds: float
-
-    def frame(self, kind: str = "token", stderr: bool = False) -> pd.DataFrame:
-        """LRS of a kind as a table, L × L, labelled by layer numbers; with ``stderr`` its standard errors."""
-        import pandas as pd
-
-        found = self.similarity[kind]
-        table = pd.DataFrame(found.stderr if stderr else found.mean)
-        table.index.name = "layer"
-        return table
 
 
 def analyze(
@@ -99,9 +76,8 @@ def analyze(
         OSError: a file cannot be written.
         EncoderError: the encoder cannot be had, or cannot look at a picture.
     """
-    fit = _fit(fit)
-    if groups < 1:
-        raise InputError(f"{groups} groups are too few: choose at least 1.")
+    fit = as_fit(fit)
+    check_groups(groups)
     if features and out is None:
         raise InputError("Hidden states are written to a file only: name a folder with out.")
     given = [images] if isinstance(images, (str, Path, Picture)) else list(images)
@@ -110,11 +86,10 @@ def analyze(
     readable = _read(given, skipped)
     first = next(readable, None)  # before the encoder is loaded: what cannot be read is known at once
     if first is None:
-        raise InputError(_none_left(skipped))
-    folder = _make_folder(out)
-    model = _open(encoder, device, dtype, lambda _, message: tell(0, len(given), message))
-    if groups > model.info.blocks:
-        raise InputError(f"{model.info.title} has {model.info.blocks} blocks: choose at most as many groups.")
+        raise InputError(none_left(skipped))
+    folder = make_folder(out)
+    model = as_encoder(encoder, device, dtype, lambda _, message: tell(0, len(given), message))
+    check_groups(groups, model.info)
     with ExitStack() as stack:
         tokens = stack.enter_context(_Tokens(folder, features))
         looked = _look(model, itertools.chain([first], readable), fit, tokens, skipped, len(given), tell)
@@ -252,30 +227,10 @@ def token_frame(name: str, exploration: Exploration, features: Features) -> pd.D
     })  # fmt: skip
 
 
-def groups_as_json(found: Analysis) -> dict[str, Any]:
-    """Divisions by source: first and last layer of each group, and how clear the boundaries are (None: not known)."""
-    return {
-        source: {
-            "groups": [{"name": name, "first": first, "last": last} for name, first, last in groups.ranges()],
-            "clarity": None if math.isnan(groups.clarity) else round(groups.clarity, 6),
-            "source": groups.source,
-        }
-        for source, groups in found.groups.items()
-    }
-
-
 def _write(found: Analysis, folder: Path) -> None:
     from explorer.services.report import report
 
-    for kind, lrs in found.similarity.items():
-        stem = "similarity" if kind == "token" else f"similarity_{kind}"
-        for path, values in ((folder / f"{stem}.csv", lrs.mean), (folder / f"{stem}_stderr.csv", lrs.stderr)):
-            if np.isnan(values).all():
-                path.unlink(missing_ok=True)  # of an earlier analysis, which had it
-            else:
-                found.frame(kind, stderr=values is lrs.stderr).to_csv(path, float_format="%.6f")
-    said = json.dumps(groups_as_json(found), indent=1, ensure_ascii=False)
-    (folder / "groups.json").write_text(said + "\n", encoding="utf-8")
+    write_tables(found, folder)
     (folder / "report.html").write_text(report(found), encoding="utf-8")
 
 
@@ -290,43 +245,9 @@ def _read(given: Sequence[str | Path | Picture], skipped: list[tuple[str, str]])
             skipped.append((printable(str(image)), str(error)))
 
 
-def _none_left(skipped: Sequence[tuple[str, str]]) -> str:
-    reasons = [reason for _, reason in skipped[:REASONS]]
-    more = f"So it is with {len(skipped) - REASONS} more." if len(skipped) > REASONS else ""
-    return " ".join([*reasons, more]).strip() or "No picture was given: name at least one file."
-
-
 def _another(name: str, taken: Sequence[str]) -> str:
     numbers = itertools.count(2)
     other = name
     while other in taken:
         other = f"{name} ({next(numbers)})"
     return other
-
-
-def _fit(fit: str | Fit) -> Fit:
-    try:
-        return Fit(fit)
-    except ValueError:
-        raise InputError(f"There is no fit {fit!r}: choose {', '.join(each.value for each in Fit)}.") from None
-
-
-def _make_folder(out: str | Path | None) -> Path | None:
-    if out is None:
-        return None
-    try:
-        Path(out).mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"Cannot make the folder {printable(str(out))}: {reason}.") from error
-    return Path(out)
-
-
-def _open(
-    encoder: str | VisionEncoder, device: str | None, dtype: str | None, progress: Callable[[float, str], None]
-) -> VisionEncoder:
-    if not isinstance(encoder, str):
-        return encoder
-    from explorer.models.encoders import open_encoder
-
-    return open_encoder(encoder, device=device, dtype=dtype, on_progress=progress)

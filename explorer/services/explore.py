@@ -193,14 +193,14 @@ class Explorer:
             EncoderError: as for ``explore``.
         """
         _, encoder = self._ready()
-        from explorer.analysis.similarity import SimilarityStream, similarity
+        from explorer.analysis.similarity import SimilarityStream
 
         stream, done, batch = SimilarityStream(), 0, []
 
         def take_in() -> None:
             with as_encoder_error(encoder):
                 features = encoder.forward([encoder.view(picture, fit) for picture in batch])
-                stream.add(similarity(*_patches_and_cls(features), kinds=kinds))
+                stream.add(compare_layers(features, kinds))
 
         for picture in pictures:
             batch.append(picture)
@@ -332,6 +332,13 @@ def explore_features(
         forward_seconds=features.seconds,
     )
     return dataclasses.replace(found, analysis_seconds=time.perf_counter() - start), matrices
+
+
+def compare_layers(features: Features, kinds: Collection[str] = KINDS) -> dict[str, Tensor]:
+    """The matrices [N, L, L] by kind that ``SimilarityStream`` takes in."""
+    from explorer.analysis.similarity import similarity
+
+    return similarity(*_patches_and_cls(features), kinds=kinds)
 
 
 def divide(matrix: np.ndarray, blocks: int, groups: int = 3) -> dict[str, Groups]:

@@ -15,6 +15,7 @@ from explorer.records import InputError, Picture
 MAX_MEGAPIXELS = 64
 MAX_ASPECT = 50
 WORKING_SIDE_PX = 2048
+HEAD_BYTES = 2048  # enough to say what a file is
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")  # never EPS, whose reader runs a program
 READABLE = "a PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF file"
 UPRIGHT = {  # value of EXIF tag 0x0112 -> what turns the picture upright
@@ -48,9 +49,30 @@ def read_picture(path: str | Path, name: str | None = None) -> Picture:
     """
     path = Path(path)
     name = printable(name or path.name or str(path))
-    head = _first_bytes(path, name)
+    return _decode(path, name, _first_bytes(path, name), path.suffix)
+
+
+def decode_picture(content: bytes, name: str) -> Picture:
+    """Read a picture from the bytes of its file, by the rules of ``read_picture``.
+
+    Raises:
+        InputError: as ``read_picture``.
+    """
+    shown = printable(name)
+    if not content:
+        raise InputError(_empty(shown))
+    return _decode(io.BytesIO(content), shown, content[:HEAD_BYTES], Path(name).suffix)
+
+
+def printable(text: str, limit: int = 160) -> str:
+    """One line of ``text`` without control characters or lone surrogates, at most ``limit`` long."""
+    line = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _decode(source: Path | io.BytesIO, name: str, head: bytes, suffix: str) -> Picture:
     try:
-        with _open(path, name, head) as image:
+        with _open(source, name, head, suffix) as image:
             _check_size(image.size, name)
             return _develop(image, name)
     except InputError:
@@ -62,10 +84,8 @@ def read_picture(path: str | Path, name: str | None = None) -> Picture:
         ) from error
 
 
-def printable(text: str, limit: int = 160) -> str:
-    """One line of ``text`` without control characters or lone surrogates, at most ``limit`` long."""
-    line = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+def _empty(name: str) -> str:
+    return f"{name} is empty (0 bytes): take another copy of the picture."
 
 
 def _first_bytes(path: Path, name: str) -> bytes:
@@ -77,24 +97,24 @@ def _first_bytes(path: Path, name: str) -> bytes:
         if not path.is_file():
             raise InputError(f"{name} is not an ordinary file: give {READABLE}.")
         with path.open("rb") as file:
-            head = file.read(2048)
+            head = file.read(HEAD_BYTES)
     except OSError as error:
         raise InputError(f"{name} cannot be opened: {error.strerror or error}.") from error
     if not head:
-        raise InputError(f"{name} is empty (0 bytes): take another copy of the picture.")
+        raise InputError(_empty(name))
     return head
 
 
-def _open(path: Path, name: str, head: bytes) -> Image.Image:
+def _open(source: Path | io.BytesIO, name: str, head: bytes, suffix: str) -> Image.Image:
     Image.init()
     try:
-        return Image.open(path, formats=[known for known in FORMATS if known in Image.OPEN])
+        return Image.open(source, formats=[known for known in FORMATS if known in Image.OPEN])
     except Image.DecompressionBombError as error:
         raise InputError(
             f"{name} is too large: more than {MAX_MEGAPIXELS} megapixels. Make it smaller first."
         ) from error
     except Image.UnidentifiedImageError as error:
-        raise InputError(f"{name} {_what_it_is(head, path.suffix.lower())}") from error
+        raise InputError(f"{name} {_what_it_is(head, suffix.lower())}") from error
 
 
 def _what_it_is(head: bytes, suffix: str) -> str:
