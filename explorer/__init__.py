@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from explorer.services.analyze import analyze
+    from explorer.services.lrs import lrs
 
 __version__ = "0.1.0"
-__all__ = ["analyze"]
+__all__ = ["analyze", "lrs"]
 
 
 def __getattr__(name: str) -> object:
@@ -15,4 +16,8 @@ def __getattr__(name: str) -> object:
         from explorer.services.analyze import analyze
 
         return analyze
+    if name == "lrs":
+        from explorer.services.lrs import lrs
+
+        return lrs
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from explorer import __version__
 from explorer.cli_jobs import add_precompute, add_score, add_train
+from explorer.cli_lrs import add_lrs
 from explorer.jobs.scenes import add_scenes
 from explorer.records import ExplorerError, Fit
 
@@ -154,6 +155,7 @@ def run_encoders(args: argparse.Namespace) -> int:
 
 COMMANDS: tuple[Callable[[Commands], None], ...] = (
     add_analyze,
+    add_lrs,
     add_encoders,
     add_scenes,
     add_train,

@@ -17,6 +17,8 @@ from explorer.services.drawing import colour_bar, heatmap, png, shade, value_tex
 
 if TYPE_CHECKING:
     from explorer.services.analyze import Analysis
+    from explorer.services.lrs import LrsResult
+    from explorer.services.results import LayerSimilarity
 
 KINDS = {
     "token": ("Token-wise cosine", "cosine of the same patch at two layers, averaged over the patches"),
@@ -24,17 +26,28 @@ KINDS = {
     "cls": ("CLS", "cosine of the CLS tokens"),
     "cka": ("Linear CKA", "linear centred kernel alignment of the patches, unbiased estimator"),
 }
+LISTED = 100  # pictures left out, told one by one
 PACKAGES = ("torch", "transformers", "open_clip_torch", "numpy", "pillow")
 
 
 def report(found: Analysis) -> str:
     """The whole page; names of files and encoders appear as text, whatever they contain."""
-    encoder = found.encoder
     title = found.pictures[0] if len(found.pictures) == 1 else f"{len(found.pictures)} pictures"
     named = zip(found.pictures, found.explorations, strict=False)
     shown = "".join(_picture(f"{number}. {name}", seen) for number, (name, seen) in enumerate(named, 1))
     rest = len(found.pictures) - len(found.explorations)
     more = f"<p>{rest} more pictures are in the tables and in the averages alone.</p>" if rest else ""
+    return _page(found, title, len(found.pictures), shown + more)
+
+
+def report_many(found: LrsResult) -> str:
+    """The page of LRS over many pictures, none of which is shown."""
+    title = "one picture" if found.pictures == 1 else f"{found.pictures:,} pictures"
+    return _page(found, title, found.pictures, "")
+
+
+def _page(found: LayerSimilarity, title: str, count: int, pictures: str) -> str:
+    encoder = found.encoder
     style = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -46,11 +59,11 @@ def report(found: Analysis) -> str:
         f"<header><h1>What {encoder.blocks + 1} layers keep of {escape(title)}</h1>\n"
         f'<p class="quiet">{escape(encoder.title)} · {encoder.blocks} blocks · width {encoder.width} · '
         "layer 0 is the patch embedding, layer k the output of block k</p></header>\n<main>\n"
-        f"{_layers(found)}\n{shown}{more}\n{_settings(found)}\n</main>\n</body>\n</html>\n"
+        f"{_layers(found)}\n{pictures}\n{_settings(found, count)}\n</main>\n</body>\n</html>\n"
     )
 
 
-def _layers(found: Analysis) -> str:
+def _layers(found: LayerSimilarity) -> str:
     """The similarity of every layer with every layer, its groups, and the numbers."""
     token = found.similarity["token"]
     pictures = "one picture" if token.pictures == 1 else f"mean over {token.pictures} pictures ± standard error"
@@ -147,7 +160,7 @@ def _cut(seen: Exploration) -> str:
     return said
 
 
-def _settings(found: Analysis) -> str:
+def _settings(found: LayerSimilarity, count: int) -> str:
     encoder = found.encoder
     rows = {
         "encoder": f"{encoder.title} ({encoder.id})",
@@ -158,14 +171,16 @@ def _settings(found: Analysis) -> str:
         "ran as": f"{encoder.dtype} on {encoder.device}",
         "fit": found.fit.value,
         "groups": str(len(found.groups["automatic"].starts)),
-        "pictures": str(len(found.pictures)),
+        "pictures": str(count),
         "time": f"forward {found.forward_seconds:.2f} s, analysis {found.analysis_seconds:.2f} s",
         "made": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z} by Visual Layer Explorer {__version__}",
         "versions": f"Python {platform.python_version()}, "
         + ", ".join(f"{name} {number}" for name in PACKAGES if (number := _version(name))),
     }
     listed = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in rows.items())
-    skipped = "".join(f"<li>{escape(reason)}</li>" for _, reason in found.skipped)
+    skipped = "".join(f"<li>{escape(reason)}</li>" for _, reason in found.skipped[:LISTED])
+    if len(found.skipped) > LISTED:
+        skipped += f"<li>and {len(found.skipped) - LISTED} more</li>"
     left_out = f"<h3>Left out</h3><ul>{skipped}</ul>" if skipped else ""
     return f"<section><h2>Settings</h2><dl>{listed}</dl>{left_out}</section>"
 
