@@ -72,7 +72,9 @@ class LayersTab:
             found = replace(found, picture_name=picture.name, notes=picture.notes)
         else:
             found = context.explorer.explore(picture, fit)
-        payload = exploration_payload(found, picture, fit, source.credit) | {"over": self._over(session, found.encoder.id)}
+        payload = exploration_payload(found, picture, fit, source.credit) | {
+            "over": self._over(session, found.encoder.id)
+        }
         return replace(session, shown=payload["id"], live=found.live), payload
 
     def is_current(self, session: Session) -> bool:

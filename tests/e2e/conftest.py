@@ -22,7 +22,7 @@ FLAGS = (
     "--disable-component-update",
     "--no-first-run",
 )
-WAIT_MS = 120_000  # where cores are shared, loading libraries takes long
+WAIT_MS = 240_000  # where cores are shared, loading libraries takes long
 
 
 def save_clip(folder):
@@ -48,6 +48,15 @@ def save_clip(folder):
     transformers.CLIPImageProcessor(size={"shortest_edge": 168}, crop_size=168).save_pretrained(folder)
 
 
+def save_vit(folder):
+    """An encoder of another depth that reads no text."""
+    import transformers
+
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 4, "num_attention_heads": 4}
+    transformers.ViTModel(transformers.ViTConfig(**sizes, image_size=48, patch_size=16)).save_pretrained(folder)
+    transformers.ViTImageProcessor(size={"height": 48, "width": 48}).save_pretrained(folder)
+
+
 def save_examples(folder):
     """Two pictures: a square one, and a wide one of which the encoder sees the middle half."""
     from PIL import Image, ImageDraw
@@ -62,12 +71,19 @@ def save_examples(folder):
 
 
 @pytest.fixture(scope="session")
+def vit(tmp_path_factory):
+    """Id of another encoder than the one in use."""
+    return str(tmp_path_factory.getbasetemp() / "e2e0" / "vit")
+
+
+@pytest.fixture(scope="session")
 def address(tmp_path_factory):
     """Start ``app.py`` and wait for its port."""
     if CHROMIUM is None:
         pytest.skip("chromium is not installed: apt-get install chromium")
     folder = tmp_path_factory.mktemp("e2e")
     save_clip(folder / "clip")
+    save_vit(folder / "vit")
     save_examples(folder / "examples")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -43,6 +43,8 @@ def answered(page, kind):
 
 def test_the_first_view_appears_and_layers_change_by_key(open_page):
     page = open_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
     assert page.locator(".film .frame").count() == LAYERS
     assert "layer 18" in text(page, ".layer-out")
     assert "Click a patch" in text(page, ".short")
@@ -54,6 +56,8 @@ def test_the_first_view_appears_and_layers_change_by_key(open_page):
     page.locator(".frame").nth(3).click()
     assert "layer 3" in text(page, ".layer-out") and page.locator(".frame[aria-selected=true]").inner_text() == "3"
     assert page.locator(".layer").input_value() == "3"
+    click_cell(page, 18, 3)
+    assert [url for url in asked if "/heartbeat" not in url] == []  # all this needs no server
 
 
 def test_a_click_on_the_matrix_opens_the_change_between_two_layers(open_page):
@@ -180,7 +184,7 @@ def test_all_pictures_in_use_are_averaged(open_page):
     page = open_page()
     page.select_option("select.over", "all")
     page.wait_for_function("document.querySelector('.map-wait').hidden")
-    page.locator("canvas.heat").hover()
+    page.locator("svg.axes").hover()
     page.wait_for_function("document.querySelector('.lrs-readout').textContent.includes('mean of 2 pictures')")
 
 
@@ -196,9 +200,31 @@ def test_own_pictures_good_and_bad(open_page, tmp_path):
     before = pixels(page)
     page.keyboard.press("[")
     assert pixels(page) != before
+    page.set_input_files("input.files", [tmp_path / "bad.png"])
+    page.wait_for_function("!document.querySelector('.lv.busy') && !document.querySelector('.add').disabled")
+    assert text(page, ".notes").startswith("mine.png") and text(page, ".notice").startswith("bad.png")
     page.click(".remove")
     page.wait_for_function("document.querySelectorAll('.thumb').length === 2")
     page.wait_for_function("!document.querySelector('.notes').textContent.startsWith('mine.png')")
+
+
+def test_a_picture_is_dropped_or_pasted(open_page):
+    page = open_page()
+    for kind, event, holder in (("drop", "DragEvent", "dataTransfer"), ("paste", "ClipboardEvent", "clipboardData")):
+        page.evaluate(
+            """async ([kind, event, holder]) => {
+                const canvas = Object.assign(document.createElement("canvas"), { width: 60, height: 50 });
+                const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
+                const carried = new DataTransfer();
+                carried.items.add(new File([blob], `${kind}.png`, { type: "image/png" }));
+                document.dispatchEvent(new window[event](kind, { [holder]: carried, bubbles: true, cancelable: true }));
+            }""",
+            [kind, event, holder],
+        )
+        page.wait_for_function(
+            "kind => document.querySelector('.notes').textContent.startsWith(kind)", arg=f"{kind}.png"
+        )
+    assert page.locator(".thumb").count() == 4
 
 
 def test_an_encoder_that_cannot_be_had_leaves_the_current_one(open_page):
@@ -206,7 +232,7 @@ def test_an_encoder_that_cannot_be_had_leaves_the_current_one(open_page):
     page.click(".encoder summary")
     page.fill(".wanted", "/no/such/folder")
     page.click(".choose button")
-    page.wait_for_selector(".state.failed")
+    page.wait_for_selector(".state:not([hidden])")
     assert "/no/such/folder" in text(page, ".state") and "clip stays in use" in text(page, ".state")
     box = page.locator(PICTURE).bounding_box()
     page.mouse.click(box["x"] + 100, box["y"] + 100)
@@ -230,3 +256,21 @@ def test_a_phone_never_scrolls_sideways(open_page):
         assert widths[0] <= widths[1] == 375, mode
     page.click(".encoder summary")
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
+
+
+def test_another_encoder_of_another_depth(open_page, vit):
+    """The last test: it changes the encoder in use."""
+    page = open_page()
+    choose_mode(page, "text")
+    page.click(".encoder summary")
+    page.fill(".wanted", vit)
+    page.click(".choose button")
+    page.wait_for_function("document.querySelectorAll('.frame').length === 5")
+    assert text(page, ".enc-name") == "vit" and "layer 3" in text(page, ".layer-out")
+    assert page.locator("input[name=lv-mode][value=text]").is_disabled()
+    assert page.locator("input[name=lv-mode][value=pca]").is_checked()
+    assert not page.locator("input[name=lv-groups][value=paper]").is_visible()
+    box = page.locator(PICTURE).bounding_box()
+    page.mouse.click(box["x"] + 20, box["y"] + 20)
+    answered(page, "chosen patch")
+    assert text(page, ".readout") == "Patch in row 1, column 1: cosine 1.00 with the chosen patch"

@@ -4,6 +4,7 @@ const $ = (selector) => element.querySelector(selector);
 const emit = (name) => document.dispatchEvent(new CustomEvent(name));
 let busy = false;
 let waited = false;
+let phase = "";
 
 function make(tag, properties, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
@@ -134,16 +135,16 @@ function drawEncoder() {
   const percent = `loading ${Math.round(100 * said.fraction)} %`;
   $(".dot").dataset.phase = info ? "ready" : said.phase;
   $(".enc-name").textContent = info ? info.title : said.id;
-  $(".enc-state").textContent = info ? "ready" : said.phase === "loading" ? percent : said.phase;
+  $(".enc-state").textContent =
+    said.phase === "loading" ? (info ? `ready, ${said.id} ${percent}` : percent) : info ? "ready" : said.phase;
   waited ||= said.phase === "loading"; // a failure that somebody else met before is not told
-  $(".state").hidden = said.phase === "ready" || (said.phase === "failed" && info && !waited);
-  $(".state").classList.toggle("failed", said.phase === "failed");
-  $(".state-text").textContent =
-    said.phase === "failed"
-      ? `${said.message}${info ? ` ${info.title} stays in use.` : ""}`
-      : `${said.message.replace(/ …$/, "")} (${percent})`;
+  $(".encoder summary").title = `${said.message} Open to see it, or to choose another.`;
   $(".fraction").hidden = said.phase !== "loading";
-  $(".fraction").value = said.fraction;
+  $(".fraction i").style.width = `${100 * said.fraction}%`;
+  $(".state").hidden = said.phase !== "failed" || (info && !waited);
+  $(".state").textContent = said.phase === "failed" ? `${said.message}${info ? ` ${info.title} stays in use.` : ""}` : "";
+  if (said.phase !== phase) $(".live").textContent = said.message;
+  phase = said.phase;
   $(".facts").textContent = info
     ? `${info.architecture}: ${info.blocks} blocks of width ${info.width}, ${info.heads} heads, input ${info.image_px} px in ` +
       `patches of ${info.patch_px} px, ${(info.parameters / 1e6).toFixed(1)} million weights; ${info.dtype} on ${info.device}. ` +

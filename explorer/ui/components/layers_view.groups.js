@@ -101,13 +101,13 @@ function paintMeans() {
         cellOf("th", a.name),
         ...ranges.map((b, j) => {
           const value = shown(blockMean(mean, [a.first, a.last], [b.first, b.last]));
-          return cellOf("td", paper ? `${value} (paper ${shown(paper.blocks[i][j])})` : value);
+          return cellOf("td", paper ? `${value} (${shown(paper.blocks[i][j])})` : value);
         }),
       ]),
     ),
   );
   $(".means-note").textContent =
-    "Without the diagonal, where a layer meets itself." + (paper ? ` Paper: ${D.paper.source}.` : "");
+    "Without the diagonal, where a layer meets itself." + (paper ? ` In brackets the paper: ${D.paper.source}.` : "");
   $(".groups-note").textContent = groupsNote();
 }
 

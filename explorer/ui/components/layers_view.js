@@ -74,6 +74,7 @@ function paintControls() {
   $(".scale-choice").replaceChildren(...scales.map(([value, text]) => new Option(text, value)));
   $(".scale-choice").value = S.scale[S.mode];
   $(".opacity-out").textContent = `${S.opacity} %`;
+  $(".lrs-scale").disabled = S.difference && Boolean(D.paper);
   $(".lrs-what").textContent =
     "Each square compares two layers: yellow alike, blue different. Click one to see where the picture changes.";
 }
