@@ -88,7 +88,7 @@ def make_tokenizer(words: list[str] | None = None) -> PreTrainedTokenizerFast:
     pairs = sorted((word for word in words if " " in word), key=len, reverse=True)
     marks = [mark for mark in string.punctuation]
     pieces = [*string.ascii_lowercase, *string.digits]
-    plain = [*SPECIAL, *words, *map(str, range(101)), *pieces, *(f"##{piece}" for piece in pieces), *marks]
+    plain = [*SPECIAL, *words, "not", "is", *map(str, range(101)), *pieces, *(f"##{piece}" for piece in pieces), *marks]
     vocabulary = {word: k for k, word in enumerate(dict.fromkeys(plain))}
     backend = Tokenizer(models.WordPiece(vocabulary, unk_token=UNKNOWN, max_input_chars_per_word=40))
     backend.normalizer = _normalizer()  # type: ignore[assignment]

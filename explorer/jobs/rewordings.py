@@ -180,7 +180,7 @@ def synonyms() -> dict[str, tuple[tuple[str, str], ...]]:
 
 
 def both_numbers(entry: str) -> tuple[str, str]:
-    """ "hen" or "wolf:wolves" as (singular, plural)."""
+    """Singular and plural of an entry such as "hen" or "wolf:wolves"."""
     single, _, many = entry.partition(":")
     return single, many or f"{single}s"
 

@@ -179,9 +179,12 @@ def open_answerer(id: str, encoders: dict[str, CLIPVisionModel]) -> Answerer:
 
 
 def list_checkpoints() -> list[dict[str, Any]]:
-    """The built-in checkpoints: ``id``, ``layers``, ``choosable``, ``size_bytes``, ``licence``, ``source``, and
-    ``on_this_machine``, which says whether the encoder that it belongs to is here too.
-    """  # fmt: skip
+    """The built-in checkpoints.
+
+    Returns:
+        For each: ``id``, ``layers``, ``choosable`` (whether any of them can be chosen), ``encoder``, ``size_bytes``,
+        ``licence``, ``source`` and ``on_this_machine``, false where its encoder is missing.
+    """
     rows = []
     for file in sorted(MINI.parent.glob(f"*/{FACTS}")):
         facts = read_facts(file.parent)

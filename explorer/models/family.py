@@ -61,7 +61,7 @@ class Checkpoint:
 
 
 def checkpoint_name(layers: Sequence[int] | None) -> str:
-    """ "mini-l18", "mini-fused" for the paper's fusion, "mini-l3-23" for another, "mini-any" for None."""
+    """The name for its layers: mini-l18, mini-fused for the paper's fusion, mini-l3-23 for another, mini-any for None."""
     if layers is None:
         return "mini-any"
     return "mini-fused" if tuple(layers) == PAPER_FUSION else "mini-l" + "-".join(map(str, layers))
@@ -223,7 +223,8 @@ def load_checkpoint(
         folder: as ``save_checkpoint`` writes it.
         layers: for a checkpoint whose layers can be chosen (mini-any): which; the paper's fusion if not given.
         encoder: the same encoder where it is loaded already; it is then shared, not copied.
-        device, dtype: where and in which number format it runs.
+        device: where it runs.
+        dtype: in which number format.
 
     Raises:
         CheckpointError: the folder is none, is damaged, belongs to another encoder, or cannot read these layers.

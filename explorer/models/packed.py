@@ -93,7 +93,9 @@ def packed_attention(
 
     Args:
         module: the LlamaAttention.
-        query, key, value: [1, H, N*P + R, d], already rotated to their positions; R alone where ``past`` has the rest.
+        query: [1, H, N*P + R, d], already rotated to its positions; R alone where ``past`` has the rest.
+        key: as query.
+        value: as query.
         mask: unused; ``pack`` says who sees whom.
         scaling: of the scores.
         pack: the layout of the row.

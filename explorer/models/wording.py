@@ -14,8 +14,8 @@ def unknown_words(tokenizer: PreTrainedTokenizerFast, text: str) -> list[str]:
     the word-level tokenizers of the mini family.
     """
     found = []
-    for word in re.findall(r"[^\W\d_]+", text):
+    for word in re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)*", text):
         pieces = tokenizer.tokenize(word)
-        if len(pieces) > 1 and any(piece.startswith("##") for piece in pieces) or tokenizer.unk_token in pieces:
+        if any(piece.startswith("##") for piece in pieces) or tokenizer.unk_token in pieces:
             found.append(word)
     return list(dict.fromkeys(found))

@@ -1,0 +1,266 @@
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny_family
+import torch
+
+from explorer.cli_checkpoints import add_train_family
+from explorer.jobs.align import Moments, start_projections, written_vectors
+from explorer.jobs.lm_data import Asker, Phase, PictureBatches, WrittenBatches, place_caption
+from explorer.jobs.rewordings import reword, vary
+from explorer.jobs.train_checkpoint import CheckpointSettings, FamilyRun, train_checkpoints
+from explorer.jobs.train_language import LanguageRun, LanguageSettings, embed_reading
+from explorer.jobs.written_pictures import CELLS, Notation, Writer, mark_cells
+from explorer.models.family import load_checkpoint
+from explorer.models.packed import IGNORE
+from explorer.models.projections import LayerProjections
+from explorer.records import SettingsError
+from explorer.scenes.layout import make_scene
+from explorer.scenes.questions import make_questions
+from explorer.scenes.scene import Backdrop, Scene, SceneObject, Sign
+
+
+@pytest.fixture(scope="module")
+def words():
+    return tiny_family.tokenizer()
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("parts")
+    return {
+        "encoder": str(tiny_family.save_encoder(root / "encoder")),
+        "language": str(tiny_family.save_language(root / "language")),
+    }
+
+
+def scene():
+    things = (
+        SceneObject("dog", 0.125, 0.125, 0.17),
+        SceneObject("hot dog", 0.8, 0.5, 0.2),
+        SceneObject("circle", 0.4, 0.85, 0.2, "red"),
+    )
+    plain = Backdrop("a blue background", "plain", ((0, 0, 255), (0, 0, 255)))
+    return Scene(5, plain, things, Sign("TEA", "LiberationSans-Bold", 0.5, 0.3, 0.4, 0.15))
+
+
+def test_a_written_picture_has_each_word_where_its_thing_is(words):
+    cells, tokens, weights = Writer(words).write(scene(), Notation(), np.random.default_rng(0))
+    strongest = {}
+    for cell, token, weight in zip(cells, words.convert_ids_to_tokens(tokens), weights, strict=True):
+        if weight > 0.5:
+            strongest.setdefault(token, set()).add((int(cell) // 12, int(cell) % 12))
+    assert (1, 1) in strongest["dog"] and all(row <= 2 and col <= 2 for row, col in strongest["dog"])
+    assert all(4 <= row <= 7 and col >= 8 for row, col in strongest["hot dog"])
+    assert strongest["red"] == strongest["circle"] and all(row >= 8 for row, _ in strongest["red"])
+    assert min(col for _, col in strongest["t"]) < min(col for _, col in strongest["e"]) < 7
+
+
+def test_marks_are_the_first_cells_of_things():
+    covered, firsts = mark_cells(scene())
+    assert firsts.sum() == 3 and (covered | ~firsts).all()
+    rows = sorted(int(cell) // 12 for cell in np.flatnonzero(firsts))
+    assert rows[0] <= 1 and 4 <= rows[1] <= 6 and rows[2] >= 8
+
+
+def test_place_captions_say_what_is_where():
+    assert place_caption(scene()) == (
+        'a dog in the top left, a hot dog in the right, a red circle in the bottom and a sign that says "TEA"'
+    )
+
+
+def test_rewording_keeps_what_is_asked():
+    rng = np.random.default_rng(0)
+    found = {reword("Is there a dog in the picture?", "existence", "yesno", rng) for _ in range(200)}
+    assert "Any dogs here?" not in found  # the plural is not known from this wording
+    assert {"Do you see a dog?", "a dog?"} <= found
+    assert all("a dog" in text for text in found)
+    for seed in range(20):
+        for question in make_questions(make_scene(seed), rng):
+            assert reword(question.text, question.task, question.form, rng)
+
+
+def test_varying_never_takes_a_hot_dog_for_a_dog():
+    rng = np.random.default_rng(0)
+    found = [vary("Is there a hot dog or an airplane?", rng, ["word"]) for _ in range(300)]
+    assert not any("hot puppy" in text or "hot hound" in text for text in found)
+    assert any("or a plane" in text for text in found)
+
+
+def test_batches_depend_on_seed_and_step_alone(words):
+    phases = [Phase(2, 2, 3, 30, 3), Phase(2, 2, 10, CELLS, 3)]
+    first, second = (WrittenBatches(words, 1, phases, 0.0) for _ in range(2))
+    assert len(first) == 4
+    second[0]
+    for step in (1, 3):
+        a, b = first[step], second[step]
+        assert all(torch.equal(x, y) for x, y in ((a.spots, b.spots), (a.words, b.words), (a.weights, b.weights)))
+        assert torch.equal(a.pack.tokens, b.pack.tokens)
+    assert first[3].positions.shape == (2, 1 + CELLS)
+    small = first[0]
+    assert small.positions.shape[1] < 1 + CELLS
+    assert (small.positions.diff(dim=1) > 0).all() and int(small.pack.positions.min()) == 1 + CELLS
+    assert small.spots.max() < small.positions.numel()
+    assert (small.spots % small.positions.shape[1] > 0).all()  # the first token is no cell
+
+
+def test_a_blind_batch_has_no_picture(words):
+    reading = WrittenBatches(words, 1, [Phase(1, 2, 3, 30, 3)], 1.0)[0]
+    embedding = torch.randn(len(words), 8)
+    prefix = embed_reading(embedding, reading, 2)
+    assert prefix.shape == (2, 1, 8) and torch.equal(prefix[0, 0], embedding[2])
+    assert int(reading.pack.positions.min()) == 1
+
+
+def test_stage_one_asks_for_captions_and_stage_two_asks_questions(words):
+    data = PictureBatches(words, 0, [(1, 2), (2, 2)], 3)
+    pixels, captions = data[0]
+    assert pixels.shape == (2, 168, 168, 3) and pixels.dtype == torch.uint8
+    assert captions.most == 2
+    _, questions = data[1]
+    assert questions.most <= 4
+    reply = words.convert_tokens_to_ids("<reply>")
+    for pack in (captions, questions):
+        starts = (pack.tokens == reply).nonzero()[:, 0]
+        assert (pack.targets[starts] != IGNORE).all()
+        assert (pack.targets == words.eos_token_id).sum() == len(starts)
+
+
+def test_encoding_puts_the_sign_to_reply_between_question_and_answer(words):
+    [[(question, answer)]] = Asker(words).encode([[("How many dogs?", "3")]])
+    assert words.convert_ids_to_tokens(question) == ["how", "many", "dogs", "?", "<reply>"]
+    assert words.convert_ids_to_tokens(answer) == ["3", "</s>"]
+
+
+def test_the_start_of_a_projector_is_the_least_squares_map_to_written_words():
+    torch.manual_seed(0)
+    mix, true = torch.randn(6, 6), torch.randn(6, 4)
+    x = torch.randn(4000, 6) @ mix + 5
+    y = x @ true + 1
+    moments = Moments(6, 4)
+    for part in range(4):
+        moments.add(x[part::4], y[part::4])
+    projections = LayerProjections((1, 2), 4, 3)
+    start_projections(projections, moments, [0, 1], ridge=1e-6)
+    states = [torch.zeros(1), x[None, :, :3], x[None, :, 3:]]
+    torch.testing.assert_close(projections(states, torch.ones(1, 2))[0], y, atol=0.02, rtol=0.01)
+    weight, bias = projections.fold((1, 2))
+    assert (x @ weight.T + bias - y).abs().mean() < 0.1
+
+
+def test_written_vectors_are_sums_of_embeddings(words):
+    embedding = torch.eye(len(words))
+    [vectors] = written_vectors(Writer(words), [scene()], embedding)
+    assert vectors.shape == (CELLS, len(words))
+    middle = vectors[10 * 12 + 4]
+    red, circle = words.convert_tokens_to_ids(["red", "circle"])
+    assert middle[red] == middle[circle] > 0.8
+    assert vectors[-1][words.convert_tokens_to_ids("blue")] == pytest.approx(0.3)
+
+
+def language_settings(out, **changes):
+    tiny = LanguageSettings(
+        out=str(out), blocks=2, width=32, mlp_width=48, heads=2, threads=1, workers=0, blind=0.2,
+        phases=((3, 2, 2, 20, 2), (2, 2, 10, 40, 2)),
+    )  # fmt: skip
+    return replace(tiny, **changes)
+
+
+def same(first, second):
+    return all(
+        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    )
+
+
+def test_stage_zero_killed_and_resumed_ends_with_the_same_weights(tmp_path, words):
+    runs = []
+    for name, stops in (("whole", [None]), ("broken", [2, 4, None])):
+        words.save_pretrained(tmp_path / name / "tokenizer")
+        for stop in stops:
+            run = LanguageRun(language_settings(tmp_path / name))
+            run.train(stop)
+        runs.append(run)
+    assert same(runs[0].model, runs[1].model) and same(runs[0].hints, runs[1].hints)
+    logs = [(tmp_path / name / "log.csv").read_text() for name in ("whole", "broken")]
+    assert logs[0] == logs[1] and logs[0].count("\n") == 6
+
+
+def test_stage_zero_learns(tmp_path, words):
+    words.save_pretrained(tmp_path / "tokenizer")
+    run = LanguageRun(language_settings(tmp_path, phases=((40, 4, 2, 20, 2),), blind=0.0))
+    run.train()
+    losses = [float(row["loss"]) for row in csv.DictReader((tmp_path / "log.csv").open())]
+    assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:2])
+
+
+def checkpoint_settings(out, folders, **changes):
+    tiny = CheckpointSettings(
+        out=str(out), layers=("1", "2,4", "any"), align_pictures=4, caption_steps=2, question_steps=3, pictures=2,
+        questions=2, threads=1, workers=0, **folders,
+    )  # fmt: skip
+    return replace(tiny, **changes)
+
+
+def test_checkpoints_killed_and_resumed_end_with_the_same_weights(tmp_path, folders):
+    runs = []
+    for name, stops in (("whole", [None]), ("broken", [1, 3, None])):
+        for stop in stops:
+            run = FamilyRun(checkpoint_settings(tmp_path / name, folders))
+            run.train(stop)
+        runs.append(run)
+    for first, second in zip(runs[0].members, runs[1].members, strict=True):
+        assert same(first.language, second.language) and same(first.projections, second.projections)
+    assert (tmp_path / "whole" / "log.csv").read_text() == (tmp_path / "broken" / "log.csv").read_text()
+
+
+def test_stage_one_leaves_the_language_model_as_it_is(tmp_path, folders):
+    run = FamilyRun(checkpoint_settings(tmp_path, folders, layers=("2",)))
+    before = [weight.clone() for weight in run.members[0].language.parameters()]
+    start = run.members[0].projections.weight.clone()
+    run.train(2)
+    assert all(torch.equal(a, b) for a, b in zip(before, run.members[0].language.parameters(), strict=True))
+    assert not torch.equal(start, run.members[0].projections.weight)
+    run.train()
+    changed = [not torch.equal(a, b) for a, b in zip(before, run.members[0].language.parameters(), strict=True)]
+    assert all(changed)
+
+
+def test_a_checkpoint_learns_the_same_alone_as_beside_others(tmp_path, folders):
+    together = FamilyRun(checkpoint_settings(tmp_path / "a", folders))
+    together.train()
+    alone = FamilyRun(checkpoint_settings(tmp_path / "b", folders, layers=("2,4",)))
+    alone.train()
+    assert same(together.members[1].language, alone.members[0].language)
+    assert same(together.members[1].projections, alone.members[0].projections)
+
+
+def test_finished_checkpoints_load(tmp_path, folders):
+    made = train_checkpoints(checkpoint_settings(tmp_path, folders))
+    assert [folder.name for folder in made] == ["mini-l1", "mini-l2-4", "mini-any"]
+    assert load_checkpoint(made[1]).layers.layers == (2, 4)
+    assert load_checkpoint(made[2], layers=(1, 3)).layers.layers == (1, 3)
+    assert json.loads((tmp_path / "settings.json").read_text())["layers"] == ["1", "2,4", "any"]
+
+
+def test_what_cannot_be_trained_is_told(tmp_path, folders):
+    with pytest.raises(SettingsError, match="train language"):
+        FamilyRun(checkpoint_settings(tmp_path, folders | {"language": str(tmp_path)}))
+    with pytest.raises(SettingsError, match="Name each set of layers once"):
+        FamilyRun(checkpoint_settings(tmp_path, folders, layers=("2", "2")))
+
+
+def test_the_command_line_reaches_the_job(tmp_path, folders, capsys):
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    add_train_family(parser.add_subparsers())
+    settings = tmp_path / "tiny.toml"
+    settings.write_text("pictures = 2\nquestions = 2\nalign_pictures = 2\nworkers = 0\n")
+    flags = ["--caption-steps", "1", "--question-steps", "1", "--threads", "1", "--out", str(tmp_path / "run")]
+    places = ["--encoder", folders["encoder"], "--language", folders["language"], "--settings", str(settings)]
+    args = parser.parse_args(["checkpoint", "--layers", "3", "1,2", *flags, *places])
+    assert args.run(args) == 0
+    assert [line.split("/")[-1] for line in capsys.readouterr().out.split()] == ["mini-l3", "mini-l1-2"]
