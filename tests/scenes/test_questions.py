@@ -152,12 +152,12 @@ def test_sets_are_strictly_balanced(balanced):
 
 
 def test_training_never_has_a_held_out_combination(train_scenes):
-    questions = ask_all(train_scenes, tasks=["count", "position"], most=24)
-    questions += list(question_set("train", 12, 1, ["position"])) + list(question_set("val", 12, 1, ["position"]))
+    questions = ask_all(train_scenes[:300], tasks=["count", "position"], most=16)
+    questions += list(question_set("train", 8, 1, ["position"])) + list(question_set("val", 8, 1, ["position"]))
     for scene, question in questions:
         assert split_of(scene.seed) != "test" and not question.held_out
         assert not uses_held_out(scene, question)
-    assert len(questions) > 2000
+    assert len(questions) > 1000
 
 
 def uses_held_out(scene, question):
