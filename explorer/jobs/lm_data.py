@@ -133,9 +133,10 @@ class WrittenBatches(Dataset):
             for _ in range(phase.pictures)
         ]
         texts = [self.asker.questions(scene, rng, phase.questions) for scene in scenes]
+        with_captions = rng.random() < 0.25  # in one batch together, since the longest text sets the cost of attention
         for scene, some in zip(scenes, texts, strict=True):
             captions = self.asker.captions(scene, rng)
-            if rng.random() < 0.4 or not some:
+            if with_captions or not some:
                 some.append(_pick(captions, rng))
         encoded = self.asker.encode(texts)
         if rng.random() < self.blind:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,13 +16,17 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import AutoTokenizer
 
-from explorer.jobs.lm_data import Phase, Reading, WrittenBatches
+from explorer.jobs.align import written_vectors
+from explorer.jobs.answers import Answered, is_right, summarise
+from explorer.jobs.lm_data import Asker, Phase, Reading, WrittenBatches
 from explorer.jobs.lm_tokenizer import make_tokenizer
 from explorer.jobs.run import Log, make_optimizers, rate_share, save_state, step_optimizers
 from explorer.jobs.settings import save_settings
-from explorer.jobs.written_pictures import GRID
+from explorer.jobs.written_pictures import GRID, Writer
 from explorer.models.language import LanguageShape, make_language
-from explorer.models.packed import IGNORE, read_pack
+from explorer.models.packed import IGNORE, answer_greedily, read_pack
+from explorer.scenes.layout import make_scene, random_seed
+from explorer.scenes.questions import make_questions
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,7 @@ class LanguageSettings:
     blocks: int = 4
     width: int = 192
     mlp_width: int = 512
-    heads: int = 6
+    heads: int = 4
     spread: float = 0.07
     phases: tuple[tuple[int, int, int, int, int], ...] = (
         (1500, 16, 3, 40, 12),
@@ -158,6 +165,25 @@ class LanguageRun:
         log.close()
         self.save()
 
+    def score(self, scenes: int = 200) -> dict[str, Any]:
+        """Accuracy by task on written pictures of validation scenes, as ``answers.summarise`` has it."""
+        rng, chunk = np.random.default_rng(self.settings.seed), 20
+        asker, writer, embedding = Asker(self.tokenizer), Writer(self.tokenizer), self.model.model.embed_tokens.weight
+        answers = []
+        for _ in range(0, scenes, chunk):
+            some = [make_scene(random_seed("val", rng)) for _ in range(chunk)]
+            questions = [make_questions(scene, rng) for scene in some]
+            ids = [[q for q, _ in asked] for asked in asker.encode([[(q.text, "") for q in qs] for qs in questions])]
+            words = written_vectors(writer, some, embedding.detach())
+            start = embedding[self.tokenizer.bos_token_id].expand(chunk, 1, -1).detach()
+            prefix = torch.cat([start, words], 1)
+            said = answer_greedily(self.model.model, self.model.lm_head, prefix, ids, self.tokenizer.eos_token_id)
+            for q, answer in zip((q for qs in questions for q in qs), (a for one in said for a in one), strict=True):
+                text = self.tokenizer.decode(answer)
+                right = is_right(text, q.answer, q.candidates)
+                answers.append(Answered(q.task, q.form.value, "", False, q.answer, text, right))
+        return summarise(answers)
+
     def export(self, folder: Path) -> None:
         """Write the model and tokenizer as a folder that transformers loads."""
         self.model.to(torch.bfloat16).save_pretrained(folder)
@@ -169,5 +195,6 @@ def train_language(settings: LanguageSettings) -> Path:
     """Train, resume or finish a run; returns the folder of the finished model."""
     run = LanguageRun(settings)
     run.train()
+    (run.out / "score.json").write_text(json.dumps(run.score(), indent=1) + "\n")
     run.export(run.out / "model")
     return run.out / "model"

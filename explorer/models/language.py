@@ -27,7 +27,7 @@ class LanguageShape:
     blocks: int = 4
     width: int = 192
     mlp_width: int = 512
-    heads: int = 6
+    heads: int = 4
     spread: float = 0.07
     period: float = 12.0
     positions: int = 512
