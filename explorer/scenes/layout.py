@@ -47,8 +47,8 @@ def make_scene(seed: int, things: int | None = None) -> Scene:
     Raises:
         InputError: the seed is outside all splits.
     """
-    rng = np.random.default_rng(seed)
     split = split_of(seed)
+    rng = np.random.default_rng(seed)
     backdrop = _invent_backdrop(rng)
     n = things or 1 + int(rng.choice(MOST_THINGS, p=_COUNT_WEIGHTS / _COUNT_WEIGHTS.sum()))
     sign = _invent_sign(rng) if rng.random() < 0.3 else None

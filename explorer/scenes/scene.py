@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,6 +16,29 @@ SPLITS = {
     "val": range(1_000_000_000, 1_100_000_000),
     "test": range(1_100_000_000, 1_200_000_000),
 }
+STYLES = ("plain", "gradient", "stripes", "checks", "dots", "clouds", "horizon", "photo")
+MOST_OBJECTS = 100  # that a scene made by hand may hold
+
+
+def _check_numbers(owner: str, **numbers: float) -> None:
+    """Refuse what is no finite number.
+
+    Raises:
+        InputError: says which.
+    """
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise InputError(f"{owner} has no {name} that can be drawn: it must be a number, got {value!r}.")
+
+
+def _check_colour(owner: str, colour: tuple[int, int, int]) -> None:
+    """Refuse what is no RGB colour.
+
+    Raises:
+        InputError: says which.
+    """
+    if len(colour) != 3 or not all(isinstance(value, int) and 0 <= value <= 255 for value in colour):
+        raise InputError(f"{owner} has colours of three whole numbers from 0 to 255; got {colour!r}.")
 
 
 @dataclass(frozen=True)
@@ -39,12 +63,21 @@ class SceneObject:
     angle: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be drawn."""
+        """Refuse what cannot be drawn.
+
+        Raises:
+            InputError: the kind or colour is unknown, or a number is none or off the picture.
+        """
+        _check_numbers(f"The {self.kind}", x=self.x, y=self.y, size=self.size, angle=self.angle)
+        if not isinstance(self.flip, bool):
+            raise InputError(f"The flip of the {self.kind} is true or false; got {self.flip!r}.")
         if self.kind not in KINDS:
             raise InputError(f"No kind {self.kind!r} is known; the scenes hold {', '.join(KINDS)}.")
         shape = not KINDS[self.kind].glyph
         if shape and self.colour not in COLOURS:
             raise InputError(f"A {self.kind} needs a colour, one of {', '.join(COLOURS)}; got {self.colour!r}.")
+        if not shape and self.colour:
+            raise InputError(f"A {self.kind} has colours of its own: leave its colour empty; got {self.colour!r}.")
         if not (0 <= self.x <= 1 and 0 <= self.y <= 1 and 0.02 <= self.size <= 1):
             raise InputError(
                 f"The {self.kind} at ({self.x}, {self.y}) of size {self.size} is off the picture: "
@@ -70,6 +103,27 @@ class Backdrop:
     seed: int = 0
     horizon: float | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn.
+
+        Raises:
+            InputError: the style is unknown, a colour is none, or the horizon is off the picture.
+        """
+        if self.style not in STYLES:
+            raise InputError(f"A backdrop's style is one of {', '.join(STYLES)}; got {self.style!r}.")
+        if not isinstance(self.name, str) or not 0 < len(self.name) <= 60:
+            raise InputError("A backdrop has a name of 1 to 60 letters.")
+        if len(self.colours) != 2:
+            raise InputError(f"A backdrop has two colours; got {len(self.colours)}.")
+        for colour in self.colours:
+            _check_colour("A backdrop", colour)
+        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or not 0 <= self.seed < 1 << 63:
+            raise InputError(f"A backdrop's seed is a whole number from 0; got {self.seed!r}.")
+        if self.horizon is not None:
+            _check_numbers("The backdrop", horizon=self.horizon)
+            if not 0 <= self.horizon <= 1:
+                raise InputError(f"The horizon lies between 0 (top) and 1 (bottom); got {self.horizon}.")
+
 
 @dataclass(frozen=True)
 class Sign:
@@ -83,6 +137,25 @@ class Sign:
     height: float
     ink: tuple[int, int, int] = (20, 20, 20)
     board: tuple[int, int, int] = (250, 250, 245)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn.
+
+        Raises:
+            InputError: the word is none, a colour is none, or the board is off the picture.
+        """
+        if not isinstance(self.word, str) or not 0 < len(self.word) <= 20 or not self.word.isprintable():
+            raise InputError("A sign has a word of 1 to 20 letters in one line.")
+        if not isinstance(self.font, str):
+            raise InputError(f"A sign's font is named in letters; got {self.font!r}.")
+        _check_numbers("The sign", x=self.x, y=self.y, width=self.width, height=self.height)
+        if not (0 <= self.x <= 1 and 0 <= self.y <= 1 and 0.02 <= self.width <= 1 and 0.02 <= self.height <= 1):
+            raise InputError(
+                f"The sign at ({self.x}, {self.y}), {self.width} wide and {self.height} high, is off the picture: "
+                "x and y go from 0 to 1, its sides from 0.02 to 1."
+            )
+        for colour in (self.ink, self.board):
+            _check_colour("A sign", colour)
 
     def box(self) -> tuple[float, float, float, float]:
         """(left, top, right, bottom) as fractions of the picture's side."""
@@ -98,6 +171,16 @@ class Scene:
     backdrop: Backdrop
     objects: tuple[SceneObject, ...]
     sign: Sign | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is too much to draw.
+
+        Raises:
+            InputError: there are more than ``MOST_OBJECTS`` things, or the seed is outside all splits.
+        """
+        if len(self.objects) > MOST_OBJECTS:
+            raise InputError(f"A scene holds at most {MOST_OBJECTS} things; got {len(self.objects)}.")
+        split_of(self.seed)
 
     def count(self, kind: str) -> int:
         """How many things of this kind there are."""
@@ -122,11 +205,11 @@ class Scene:
             backdrop = dict(data["backdrop"])
             backdrop["colours"] = tuple(tuple(map(int, colour)) for colour in backdrop["colours"])
             sign = data.get("sign")
-            if sign:
+            if sign is not None:
                 sign = Sign(**{**sign, "ink": tuple(sign["ink"]), "board": tuple(sign["board"])})
             objects = tuple(SceneObject(**thing) for thing in data["objects"])
-            return cls(int(data["seed"]), Backdrop(**backdrop), objects, sign or None)
-        except (KeyError, TypeError, ValueError) as error:
+            return cls(int(data["seed"]), Backdrop(**backdrop), objects, sign)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"This is not a scene: {error}. Write it as `python -m explorer scenes` does.") from None
 
 

@@ -32,7 +32,7 @@ def test_splits_do_not_touch():
     assert [split_of(SPLITS[name].start) for name in SPLITS] == [split_of(SPLITS[name][-1]) for name in SPLITS]
     for seed in (-1, max(seeds.stop for seeds in SPLITS.values())):
         with pytest.raises(InputError, match="outside all splits"):
-            split_of(seed)
+            make_scene(seed)
 
 
 def test_held_out_counts_occur_in_test_scenes_only(train_scenes, test_scenes):
@@ -59,7 +59,8 @@ def test_things_stand_within_the_picture_and_hardly_overlap(test_scenes):
                 assert width <= 0 or height <= 0 or width * height < 0.07 * smaller
 
 
-GOOD = json.loads(json.dumps(make_scene(1_100_000_003).to_dict()))
+GOOD = json.loads(json.dumps(make_scene(1_100_000_004).to_dict()))
+assert GOOD["sign"] and GOOD["objects"]
 
 
 def edited(*path, value):
@@ -97,6 +98,42 @@ HOSTILE = {
     "colours in words": edited("backdrop", "colours", value="red"),
     "a backdrop with more": edited("backdrop", "weather", value="rain"),
     "a sign in words": edited("sign", value="OPEN"),
+    "x true": edited("objects", 0, "x", value=True),
+    "angle not a number": edited("objects", 0, "angle", value=NAN),
+    "angle a text": edited("objects", 0, "angle", value="steep"),
+    "flip a text": edited("objects", 0, "flip", value="yes"),
+    "flip a list": edited("objects", 0, "flip", value=[1]),
+    "colour of a thing": edited("objects", 0, "colour", value=["red"]),
+    "a crowd": edited("objects", value=200 * GOOD["objects"]),
+    "seed infinite": edited("seed", value=INFINITE),
+    "seed outside": edited("seed", value=10**30),
+    "an unknown style": edited("backdrop", "style", value="lava"),
+    "a list for a style": edited("backdrop", "style", value=[]),
+    "one colour": edited("backdrop", "colours", value=[[1, 2, 3]]),
+    "short colours": edited("backdrop", "colours", value=[[1, 2], [3, 4]]),
+    "colours too bright": edited("backdrop", "colours", value=[[1, 2, 3000], [3, 4, 5]]),
+    "colours infinite": edited("backdrop", "colours", value=[[INFINITE] * 3] * 2),
+    "a negative texture": edited("backdrop", "seed", value=-3),
+    "a texture in words": edited("backdrop", "seed", value="x"),
+    "half a texture": edited("backdrop", "seed", value=1.5),
+    "horizon outside": edited("backdrop", "horizon", value=2),
+    "horizon not a number": edited("backdrop", "horizon", value=NAN),
+    "horizon a text": edited("backdrop", "horizon", value="low"),
+    "a backdrop's name a number": edited("backdrop", "name", value=5),
+    "a backdrop's name too long": edited("backdrop", "name", value="x" * 10**6),
+    "a sign a list": edited("sign", value=[]),
+    "a word a number": edited("sign", "word", value=5),
+    "a word too long": edited("sign", "word", value="A" * 10**5),
+    "an empty word": edited("sign", "word", value=""),
+    "a word in two lines": edited("sign", "word", value="A\nB"),
+    "a font a list": edited("sign", "font", value=["x"]),
+    "a sign nowhere": edited("sign", "x", value=NAN),
+    "a sign without width": edited("sign", "width", value=0),
+    "a sign turned inside out": edited("sign", "height", value=-0.2),
+    "a sign too large": edited("sign", "width", value=1e9),
+    "short ink": edited("sign", "ink", value=[1, 2]),
+    "ink a word": edited("sign", "ink", value="red"),
+    "no ink": edited("sign", "ink", value=None),
     "a sign without place": edited("sign", value={"word": "OPEN"}),
 }
 
