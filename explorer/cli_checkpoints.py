@@ -32,6 +32,9 @@ def add_train_family(kinds: Any) -> None:
     )
     checkpoint.add_argument("--encoder", metavar="ID", help="mini (default) or a folder")
     checkpoint.add_argument("--language", metavar="DIR", help="stage 0's model (default assets/models/mini-language)")
+    checkpoint.add_argument(
+        "--start", metavar="DIR", help="go on from a finished checkpoint, such as mini-any's folder"
+    )
     checkpoint.add_argument("--caption-steps", type=int, metavar="N", help="length of stage 1")
     checkpoint.add_argument("--question-steps", type=int, metavar="N", help="length of stage 2")
     checkpoint.add_argument("--device", help="cpu or cuda (default: cuda where present)")
@@ -61,7 +64,7 @@ def run_train_checkpoint(args: argparse.Namespace) -> int:
     from explorer.jobs.settings import load_settings
     from explorer.jobs.train_checkpoint import CheckpointSettings, train_checkpoints
 
-    names = ("out", "seed", "threads", "encoder", "language", "caption_steps", "question_steps", "device")
+    names = ("out", "seed", "threads", "encoder", "language", "start", "caption_steps", "question_steps", "device")
     flags = {name: getattr(args, name) for name in names}
     flags["layers"] = tuple(args.layers) if args.layers else None
     for folder in train_checkpoints(load_settings(CheckpointSettings, args.settings, **flags)):

@@ -7,6 +7,7 @@ captions. Stage 2: projectors and language models, on questions. Loss is on answ
 from __future__ import annotations
 
 import time
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,15 @@ from explorer.jobs.run import Log, make_optimizers, rate_share, save_state, step
 from explorer.jobs.settings import save_settings
 from explorer.jobs.written_pictures import Writer
 from explorer.layers import LayerSet
-from explorer.models.family import checkpoint_name, layer_states, make_processor, read_encoder, save_checkpoint
+from explorer.models.family import (
+    Parts,
+    checkpoint_name,
+    layer_states,
+    make_processor,
+    read_encoder,
+    read_parts,
+    save_checkpoint,
+)
 from explorer.models.hardware import choose_device, choose_dtype
 from explorer.models.language import LANGUAGE
 from explorer.models.packed import IGNORE, Pack, read_pack
@@ -43,6 +52,8 @@ class CheckpointSettings:
         out: folder of the run (state, log) and, at its end, of a folder for each checkpoint under ``models/``.
         encoder: "mini" or a folder.
         language: folder of the language model that stage 0 made.
+        start: folder of a finished checkpoint whose layers could be chosen, to start from its language model and
+            projections instead; "" to start from stage 0.
         layers: one entry a checkpoint: "18", "3,18,23", or "any" for one whose layers can be chosen later.
         align_pictures: pictures behind the projectors' start.
         ridge: of that regression.
@@ -57,6 +68,7 @@ class CheckpointSettings:
     out: str = "runs/checkpoints"
     encoder: str = "mini"
     language: str = str(LANGUAGE)
+    start: str = ""
     layers: tuple[str, ...] = ("3", "12", "18", "23", "24", "3,18,23", "any")
     seed: int = 0
     align_pictures: int = 384
@@ -80,13 +92,14 @@ class CheckpointSettings:
 class Member:
     """A checkpoint while it learns."""
 
-    def __init__(self, entry: str, settings: CheckpointSettings, blocks: int, features: int, device: torch.device):
-        """Start from stage 0's language model; ``entry`` is as in ``settings.layers``."""
+    def __init__(self, entry: str, settings: CheckpointSettings, language: LlamaForCausalLM, vision: Any):
+        """Start with a copy of the language model; ``entry`` is as in ``settings.layers``."""
+        blocks, features = vision.num_hidden_layers, vision.hidden_size
         self.layers = None if entry.strip() == "any" else LayerSet.parse(entry, blocks).layers
         self.name = checkpoint_name(self.layers)
-        self.language: Any = LlamaForCausalLM.from_pretrained(settings.language, dtype=torch.float32).to(device)
+        self.language: Any = deepcopy(language)
         known = self.layers or tuple(range(1, blocks + 1))
-        self.projections = LayerProjections(known, self.language.config.hidden_size, features).to(device)
+        self.projections = LayerProjections(known, self.language.config.hidden_size, features).to(language.device)
         self.optimizers = {
             1: make_optimizers([self.projections], settings.learning_rate, 0.0),
             2: make_optimizers([self.projections], settings.learning_rate, 0.0)
@@ -138,16 +151,20 @@ class FamilyRun:
         torch.set_num_threads(settings.threads)
         self.device = choose_device(settings.device)
         self.dtype = choose_dtype(settings.dtype, self.device)
-        if not (Path(settings.language) / "config.json").is_file():
+        self.encoder: Any = read_encoder(settings.encoder).to(self.device)
+        self.start = read_parts(Path(settings.start)) if settings.start else None
+        if self.start:
+            self.tokenizer, language = self.start.tokenizer, self.start.language
+        elif (Path(settings.language) / "config.json").is_file():
+            self.tokenizer = AutoTokenizer.from_pretrained(settings.language)
+            language = LlamaForCausalLM.from_pretrained(settings.language, dtype=torch.float32)
+        else:
             raise SettingsError(
                 f"There is no language model in {settings.language}: run `python -m explorer train language` first."
             )
-        self.encoder: Any = read_encoder(settings.encoder).to(self.device)
-        self.tokenizer = AutoTokenizer.from_pretrained(settings.language)
         self.processor = make_processor(settings.encoder, self.tokenizer)
-        vision = self.encoder.config
-        parts = settings, vision.num_hidden_layers, vision.hidden_size, self.device
-        self.members = [Member(entry, *parts) for entry in settings.layers]
+        language = language.to(self.device)
+        self.members = [Member(entry, settings, language, self.encoder.config) for entry in settings.layers]
         if len({member.name for member in self.members}) < len(self.members) or not self.members:
             raise SettingsError(f"Name each set of layers once; got {' '.join(settings.layers) or 'none'}.")
         self.out.mkdir(parents=True, exist_ok=True)
@@ -188,6 +205,19 @@ class FamilyRun:
             for group, moments in zip(groups[member.name], sums[member.name], strict=True):
                 start_projections(member.projections, moments, list(range(at, at + len(group))), settings.ridge)
                 at += len(group)
+            if self.start:
+                self._take_over(member, self.start)
+
+    @staticmethod
+    def _take_over(member: Member, start: Parts) -> None:
+        """Start a member's projections from those of a finished checkpoint."""
+        for k, layer in enumerate(member.projections.layers):
+            if layer not in start.facts["layers"]:
+                raise SettingsError(f"The checkpoint to start from does not know layer {layer}.")
+            parts = len(member.layers) if member.layers and start.facts["choosable"] else 1
+            at = start.facts["layers"].index(layer)
+            device = member.projections.weight.device
+            member.projections.unfold(k, start.maps[at].to(device) / parts, start.biases[at].to(device) / parts)
 
     def train_step(self, stage: int, share: float, pixels: Tensor, pack: Pack) -> dict[str, float]:
         """One update of every checkpoint on one batch; returns what is logged."""

@@ -210,6 +210,54 @@ def read_facts(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{folder} is no checkpoint of the mini family: {error}.") from None
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What a checkpoint's folder holds.
+
+    Attributes:
+        facts: checkpoint.json.
+        tokenizer: of the language model.
+        language: the language model.
+        maps: float32 [L, W, D], the linear maps of the layers in ``facts["layers"]``.
+        biases: float32 [L, W].
+    """
+
+    facts: dict[str, Any]
+    tokenizer: PreTrainedTokenizerFast
+    language: LlamaForCausalLM
+    maps: Tensor
+    biases: Tensor
+
+    def join(self, chosen: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """One projector of the chosen layers, [W, len(chosen) * D] and [W]."""
+        share = 1 / len(chosen) if self.facts["choosable"] else 1.0
+        at = [self.facts["layers"].index(layer) for layer in chosen]
+        return share * torch.cat([self.maps[k] for k in at], 1), share * self.biases[at].sum(0)
+
+
+def read_parts(folder: Path, dtype: torch.dtype = torch.float32) -> Parts:
+    """Read a checkpoint's own part.
+
+    Raises:
+        CheckpointError: the folder is none, is damaged, or belongs to other weights of its encoder than those here.
+    """
+    facts = read_facts(folder)
+    if digest(facts["encoder"]) != facts["encoder_digest"]:
+        raise CheckpointError(
+            f"{folder.name} was trained on other weights of the encoder {facts['encoder']!r} than those here: "
+            "train it again, or restore the encoder it belongs to."
+        )
+    try:
+        weights = load_file(folder / WEIGHTS)
+        language = LlamaForCausalLM._from_config(AutoConfig.from_pretrained(folder), dtype=dtype)
+        own = {name.removeprefix("language."): v for name, v in weights.items() if name.startswith("language.")}
+        language.model.load_state_dict(own)
+        maps, biases = weights["projector.weight"].float(), weights["projector.bias"].float()
+        return Parts(facts, AutoTokenizer.from_pretrained(folder), language, maps, biases)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(f"{folder.name} is damaged: {error}.") from None
+
+
 def load_checkpoint(
     folder: str | Path,
     layers: Sequence[int] | None = None,
@@ -230,38 +278,19 @@ def load_checkpoint(
         CheckpointError: the folder is none, is damaged, belongs to another encoder, or cannot read these layers.
     """
     folder = Path(folder)
-    facts = read_facts(folder)
-    if digest(facts["encoder"]) != facts["encoder_digest"]:
-        raise CheckpointError(
-            f"{folder.name} was trained on other weights of the encoder {facts['encoder']!r} than those here: "
-            "train it again, or restore the encoder it belongs to."
-        )
-    known = tuple(facts["layers"])
-    chosen = known if not facts["choosable"] else tuple(layers or [layer for layer in PAPER_FUSION if layer in known])
-    if (layers and tuple(layers) != chosen) or not chosen or set(chosen) - set(known):
-        said = ", ".join(map(str, layers or ()))
+    parts = read_parts(folder, dtype)
+    known = tuple(parts.facts["layers"])
+    usual = known if not parts.facts["choosable"] else tuple(layer for layer in PAPER_FUSION if layer in known)
+    chosen = tuple(layers or usual)
+    if set(chosen) - set(known) or not chosen or (chosen != known and not parts.facts["choosable"]):
+        said = ", ".join(map(str, chosen))
         raise CheckpointError(f"{folder.name} cannot read layers {said}: it knows {', '.join(map(str, known))}.")
-    try:
-        weights = load_file(folder / WEIGHTS)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        language = LlamaForCausalLM._from_config(AutoConfig.from_pretrained(folder), dtype=dtype)
-        own = {name.removeprefix("language."): v for name, v in weights.items() if name.startswith("language.")}
-        language.model.load_state_dict(own)
-        maps, biases = weights["projector.weight"].float(), weights["projector.bias"].float()
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"{folder.name} is damaged: {error}.") from None
-    share = 1 / len(chosen) if facts["choosable"] else 1.0
-    at = [known.index(layer) for layer in chosen]
     # Rounded as an export is, so that both give the same answers.
-    weight = (share * torch.cat([maps[k] for k in at], 1)).bfloat16()
-    bias = (share * biases[at].sum(0)).bfloat16()
-    vision = encoder if encoder is not None else read_encoder(facts["encoder"], dtype).to(device)
-    model = assemble(
-        vision, language.to(device), tokenizer.image_token_id, chosen, weight.to(device, dtype), bias.to(device, dtype)
-    )
-    blocks = vision.config.num_hidden_layers
+    weight, bias = (part.bfloat16().to(device, dtype) for part in parts.join(chosen))
+    vision = encoder if encoder is not None else read_encoder(parts.facts["encoder"], dtype).to(device)
+    model = assemble(vision, parts.language.to(device), parts.tokenizer.image_token_id, chosen, weight, bias)
     processor = LlavaProcessor.from_pretrained(folder)
-    return Checkpoint(folder.name, LayerSet(chosen, blocks), model, processor, facts)
+    return Checkpoint(folder.name, LayerSet(chosen, vision.config.num_hidden_layers), model, processor, parts.facts)
 
 
 def export_checkpoint(folder: str | Path, out: str | Path, layers: Sequence[int] | None = None) -> None:

@@ -65,6 +65,12 @@ class LayerProjections(nn.Module):
         self.whiten[k] = (vectors * scale @ vectors.T).float()
 
     @torch.no_grad()
+    def unfold(self, k: int, weight: Tensor, bias: Tensor) -> None:
+        """Set the map of the k-th known layer from one of raw features, [W, D] and [W]; undoes ``fold``."""
+        self.weight[k] = torch.linalg.solve(self.whiten[k], weight.T).T
+        self.bias[k] = bias + weight @ self.centre[k]
+
+    @torch.no_grad()
     def fold(self, chosen: Sequence[int], share: float = 1.0) -> tuple[Tensor, Tensor]:
         """The chosen layers as one linear map of their concatenated raw features.
 

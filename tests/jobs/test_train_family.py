@@ -14,7 +14,7 @@ from explorer.jobs.rewordings import reword, vary
 from explorer.jobs.train_checkpoint import CheckpointSettings, FamilyRun, train_checkpoints
 from explorer.jobs.train_language import LanguageRun, LanguageSettings, embed_reading
 from explorer.jobs.written_pictures import CELLS, Notation, Writer, mark_cells
-from explorer.models.family import load_checkpoint
+from explorer.models.family import layer_states, load_checkpoint
 from explorer.models.packed import IGNORE
 from explorer.models.projections import LayerProjections
 from explorer.records import SettingsError
@@ -243,6 +243,23 @@ def test_finished_checkpoints_load(tmp_path, folders):
     assert load_checkpoint(made[1]).layers.layers == (2, 4)
     assert load_checkpoint(made[2], layers=(1, 3)).layers.layers == (1, 3)
     assert json.loads((tmp_path / "settings.json").read_text())["layers"] == ["1", "2,4", "any"]
+
+
+def test_a_run_can_start_from_a_finished_checkpoint_of_any_layers(tmp_path, folders):
+    first = checkpoint_settings(tmp_path / "first", folders, layers=("any",))
+    [folder] = train_checkpoints(first)
+    settings = checkpoint_settings(tmp_path / "second", folders, layers=("2", "1,4", "any"), start=str(folder))
+    run = FamilyRun(settings)
+    pixels, pack = PictureBatches(run.tokenizer, 0, [(2, 2)], 2)[0]
+    states = layer_states(run.encoder, run.processor.image_processor, pixels)
+    for member, layers in zip(run.members, ((2,), (1, 4), (1, 2, 3, 4)), strict=True):
+        shares = torch.ones(2, len(layers)) / (4 if member.layers is None else 1)
+        known = load_checkpoint(folder, layers).model.model.multi_modal_projector
+        expected = known(torch.cat([states[layer] for layer in layers], -1))
+        torch.testing.assert_close(member.projections(states, shares), expected, atol=0.02, rtol=0.02)
+    run.train(1)
+    with pytest.raises(SettingsError, match="does not know layer 0"):
+        FamilyRun(replace(settings, out=str(tmp_path / "third"), layers=("0",)))
 
 
 def test_what_cannot_be_trained_is_told(tmp_path, folders):
