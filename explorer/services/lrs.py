@@ -13,14 +13,14 @@ import math
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -145,8 +145,10 @@ class _Tally:
 
         stream = SimilarityStream()
         stream.merge(artefact.arrays)
-        skipped = [(name, reason) for name, reason in artefact.meta["skipped"]]
-        return cls(stream, **(artefact.meta | {"skipped": skipped}))
+        meta: dict[str, Any] = artefact.meta | {
+            "skipped": [(name, reason) for name, reason in artefact.meta["skipped"]]
+        }
+        return cls(stream, **meta)
 
 
 _NOTHING = Artefact({"skipped": []})
@@ -183,7 +185,7 @@ def _look(
     with closing(_ahead(entries(mine[done:]), partial(_see, model, fit), 2 * batch)) as results:
         while now := list(islice(results, batch)):
             _take_in(model, [view for view in now if isinstance(view, View)], tally)
-            tally.skipped += [tuple(each) for each in now if isinstance(each, Unreadable)]
+            tally.skipped += [(each.name, each.reason) for each in now if isinstance(each, Unreadable)]
             tally.batches += 1
             done += len(now)
             if time.monotonic() - saved >= SAVE_SECONDS:
@@ -215,7 +217,7 @@ def _see(model: VisionEncoder, fit: Fit, entry: Entry) -> View | Unreadable:
 
 def _ahead(
     entries: Iterator[Entry], see: Callable[[Entry], View | Unreadable], count: int
-) -> Iterator[View | Unreadable]:
+) -> Generator[View | Unreadable, None, None]:
     """What ``see`` makes of the entries, in their order, up to ``count`` of them seen before they are asked for."""
     waiting: deque[Future[View | Unreadable]] = deque()
     with ThreadPoolExecutor(THREADS) as pool:
@@ -249,7 +251,7 @@ def _encoder_key(model: VisionEncoder) -> list[object]:
 def _pack(artefact: Artefact, run: str) -> bytes:
     meta = np.frombuffer(json.dumps(artefact.meta | {"run": run}).encode(), np.uint8)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, meta=meta, **artefact.arrays)
+    np.savez_compressed(buffer, **(artefact.arrays | {"meta": meta}))  # pyright: ignore[reportArgumentType]
     return buffer.getvalue()
 
 

@@ -64,12 +64,12 @@ class Processes:
         """
         if self.count == 1:
             return [mine]
-        from torch.distributed import rendezvous
+        from torch.distributed.rendezvous import rendezvous
 
         store, _, _ = next(iter(rendezvous("env://")))
         call = store.add(f"lrs/calls/{self.rank}", 1)  # the store may outlive a call: names must not repeat
         names = [f"lrs/{call}/{rank}" for rank in range(self.count)]
-        store.set(names[self.rank], mine)
+        store.set(names[self.rank], mine)  # pyright: ignore[reportArgumentType]  # bytes, whatever its stub says
         while not store.check(names):
             time.sleep(POLL_SECONDS)
         found = [store.get(name) for name in names]
