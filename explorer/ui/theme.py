@@ -1,6 +1,6 @@
 """The page's look: system fonts, quiet colours, one accent from each end of the cividis scale."""
 
-import gradio as gr
+from gradio import themes
 
 from explorer.ui.components.files import joined
 
@@ -8,9 +8,9 @@ FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-s
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "monospace")
 
 
-def page_theme() -> gr.themes.Base:
+def page_theme() -> themes.Base:
     """Gradio's own controls in the page's colours; contrast is at least 4.5 in light and dark."""
-    return gr.themes.Base(font=FONT, font_mono=MONO, radius_size=gr.themes.sizes.radius_sm).set(
+    return themes.Base(font=FONT, font_mono=MONO, radius_size=themes.sizes.radius_sm).set(
         body_background_fill="#fbfaf8",
         body_background_fill_dark="#12161b",
         body_text_color="#1d2329",

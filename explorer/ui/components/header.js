@@ -31,6 +31,7 @@ function settle() {
   if (!props.value) return;
   mark(props.value.current);
   $(".fit").value = props.value.fit;
+  notice(props.value.problems.join("\n"));
 }
 
 // ---- pictures ------------------------------------------------------------------------------------------------------
