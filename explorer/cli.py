@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from explorer import __version__
+from explorer.cli_inspect import add_import, add_inspect
 from explorer.cli_jobs import add_precompute, add_score, add_train
 from explorer.cli_lrs import add_lrs
 from explorer.jobs.scenes import add_scenes
@@ -161,6 +162,8 @@ COMMANDS: tuple[Callable[[Commands], None], ...] = (
     add_train,
     add_score,
     add_precompute,
+    add_inspect,
+    add_import,
 )
 
 
