@@ -7,7 +7,6 @@ whose true size no header tells; and methods other than deflate, whose decoders 
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,6 @@ from explorer.records import InputError, Picture
 from explorer.services.pictures import decode_picture, printable
 
 DIRECTORY_BYTES = 1 << 24  # of the list of entries, which is read at once: about 150,000 entries
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,9 @@ class Zip:
         try:
             _check_directory(path, self._name)
             self._archive = zipfile.ZipFile(path)
-        except _DAMAGE as error:
+        except InputError:
+            raise
+        except Exception as error:  # as in a picture, damage makes the decoder trip over whatever comes
             raise InputError(f"{self._name} is a damaged zip: {printable(str(error))}. Take another copy.") from error
         found = [info for info in self._archive.infolist() if not info.is_dir() and not _is_hidden(info.filename)]
         self.left_out: list[tuple[str, str]] = []
@@ -101,7 +101,7 @@ class Zip:
         try:
             with self._archive.open(info) as file:
                 content = file.read()  # ends at file_size, whatever the packed data would unpack to
-        except _DAMAGE as error:
+        except Exception as error:
             raise InputError(f"{name} is damaged inside its zip: {printable(str(error))}. Zip it again.") from error
         if content.startswith(b"PK\3\4"):
             raise InputError(_nested(name))

@@ -126,7 +126,7 @@ class Collection:
             self._sources += [PictureTable(split, self._column) for split in splits(folder)]
             return
         files = self._files()
-        for place, inner, names in os.walk(folder):
+        for place, inner, names in os.walk(folder, onerror=files.refuse):
             inner[:] = sorted(each for each in inner if not each.startswith("."))
             if Path(place).resolve() == self._beside:
                 inner.clear()
@@ -174,6 +174,11 @@ class _Files:
             self.identity.append([os.path.abspath(given), stat.st_size, stat.st_mtime_ns])
         except OSError:  # a broken link: told when it is read
             self.identity.append([os.path.abspath(given)])
+
+    def refuse(self, error: OSError) -> None:
+        """Tell of a folder that cannot be listed."""
+        name = printable(str(error.filename))
+        self.left_out.append((name, f"{name} cannot be opened: {error.strerror or error}."))
 
     def entries(self, wanted: Sequence[int]) -> Iterator[Entry]:
         """Name and reader of each wanted file."""

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import zipfile
 
 import numpy as np
@@ -52,6 +53,21 @@ def test_a_folder_gives_its_files_by_name_and_no_hidden_ones(folder):
 
 def test_the_folder_of_results_is_passed_over(folder):
     assert len(Collection(folder)) == 4 and len(Collection(folder, beside=folder / "out")) == 3
+
+
+def test_a_folder_that_cannot_be_listed_is_told(folder, monkeypatch):
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("sub"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = list(read_pictures(folder))
+    assert shades(found) == [1, 0, 5] and reasons(found) == {
+        str(folder / "sub"): f"{folder / 'sub'} cannot be opened: Permission denied."
+    }
 
 
 def test_patterns_files_and_pictures_in_memory_in_the_order_given(folder):
