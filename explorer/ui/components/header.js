@@ -139,7 +139,7 @@ function drawEncoder() {
   $(".enc-state").textContent =
     said.phase === "loading" ? (info ? `ready, ${said.id} ${percent}` : percent) : info ? "ready" : said.phase;
   waited ||= said.phase === "loading"; // a failure that somebody else met before is not told
-  $(".encoder summary").title = `${said.message} Open to see it, or to choose another.`;
+  $(".encoder summary").title = `${said.message} Open for more${props.choosable ? ", or to choose another" : ""}.`;
   $(".fraction").hidden = said.phase !== "loading";
   $(".fraction i").style.width = `${100 * said.fraction}%`;
   $(".state").hidden = said.phase !== "failed" || (info && !waited);

@@ -1,7 +1,7 @@
 // The layer × layer matrix with its axes, and the groups of layers above it.
 
 const PAD = { left: 44, top: 44, right: 10, bottom: 42 };
-const MAX_MAP_PX = 430;
+const MAX_MAP_PX = 400;
 const SVG = "http://www.w3.org/2000/svg";
 const axes = $(".axes");
 let cell = null; // (row, column) under the keyboard

@@ -3,7 +3,7 @@
 const $ = (selector) => element.querySelector(selector);
 const canvas = $(".picture");
 const small = document.createElement("canvas"); // the map, one pixel a patch
-const MAX_SIDE_PX = 460;
+const MAX_SIDE_PX = 440;
 let cursor = 0;
 let hovered = -1;
 let frame = null; // {scale, x, y, width, height}: the seen part on the canvas, in CSS pixels
@@ -23,6 +23,7 @@ function layOut() {
   const ratio = window.devicePixelRatio || 1;
   canvas.style.width = `${width * scale}px`;
   canvas.style.height = `${height * scale}px`;
+  $(".left .legend").style.maxWidth = canvas.style.width;
   canvas.width = Math.round(width * scale * ratio);
   canvas.height = Math.round(height * scale * ratio);
   canvas.getContext("2d").setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -80,8 +81,9 @@ function paintPicture() {
   }
   for (const patch of pointedOut()) outline(context, patch, "#b3123f", 2, [5, 3]);
   if (S.patch >= 0) outline(context, S.patch, "#b3123f", 3);
-  if (document.activeElement === canvas) outline(context, cursor, "#000", 1.5, [3, 3]);
-  else if (hovered >= 0) outline(context, hovered, "#333", 1);
+  const moved = cursor !== S.patch && canvas.matches(":focus-visible");
+  if (moved) outline(context, cursor, "#000", 1.5, [3, 3]);
+  else if (hovered >= 0 && hovered !== S.patch) outline(context, hovered, "#333", 1);
 }
 
 function paintMap(context, seen) {
