@@ -1,5 +1,6 @@
 import csv
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from explorer import analyze, lrs
+from explorer import analyze, cli, lrs
 from explorer.records import EncoderInfo, Fit, InputError, SettingsError, TokenKind, TokenLayout, View
 from explorer.services import collections
 from explorer.services import lrs as service
@@ -199,21 +200,64 @@ def test_nothing_to_see(photos, tmp_path):
         lrs(photos / "05b.png", FakeEncoder(), out=tmp_path / "out")
 
 
+def test_the_command(photos, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("explorer.models.encoders.open_encoder", lambda *_, **__: FakeEncoder())
+    for number in range(6):
+        (photos / f"bad{number}.png").touch()
+    assert cli.main(["lrs", str(photos), "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr()
+    assert "11 pictures through Fake, layers 0–4" in said.out and "report.html" in said.out
+    assert len(said.err.splitlines()) == 6 and "7 pictures were left out" in said.err and "skipped.csv" in said.err
+    assert cli.main(["lrs", str(photos), "--out", str(tmp_path / "out"), "--sample", "4", "--seed", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["pictures"] <= 4
+    assert cli.main(["lrs", "none.zip", "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == "There is no file or folder none.zip: check the path.\n"
+    assert cli.main(["lrs", "--help"]) == 0
+
+
+OPTIONS = {"batch": 3, "device": "cpu", "dtype": "float32"}
+LAUNCH = "-m accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no"
+LAUNCH += " --dynamo_backend no --main_process_port 0"
+
+
+def run(arguments, **more):
+    return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, **more)
+
+
+def on_command_line(folder, photos, out, launch=()):
+    """The tables that the command writes."""
+    options = [part for name, value in OPTIONS.items() for part in (f"--{name}", str(value))]
+    command = ["-m", "explorer", "lrs", str(photos), "--encoder", str(folder), "--out", str(out), "--json", *options]
+    done = run([*launch, *command])
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["pictures"] == 11 and len(said["skipped"]) == 1 and "05b.png holds text" in done.stderr
+    tables = {path.name: pd.read_csv(path).to_numpy() for path in out.glob("similarity*.csv")}
+    assert len(tables) == 8 and not (out / ".lrs").exists()
+    return tables
+
+
 @pytest.mark.slow
-def test_two_processes_and_a_kill_on_the_command_line(tiny_clip, photos, tmp_path):
-    command = ["-m", "explorer", "lrs", str(photos), "--encoder", str(tiny_clip), "--batch", "3"]
-    command += ["--device", "cpu", "--dtype", "float32", "--json", "--out"]
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    matrices = {}
-    for name, start in {"one": [sys.executable], "two": launch}.items():
-        done = subprocess.run([*start, *command, str(tmp_path / name)], cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        said = json.loads(done.stdout)
-        assert said["pictures"] == 11 and len(said["skipped"]) == 1
-        matrices[name] = {
-            path.name: pd.read_csv(path).to_numpy() for path in sorted((tmp_path / name).glob("similarity*.csv"))
-        }
-    assert len(matrices["one"]) == 8 and matrices["one"].keys() == matrices["two"].keys()
-    for name, table in matrices["one"].items():
-        assert np.allclose(table, matrices["two"][name], rtol=0, atol=1e-5), name
+def test_two_processes_on_the_command_line(tiny_clip, photos, tmp_path):
+    one = on_command_line(tiny_clip, photos, tmp_path / "one")
+    two = on_command_line(tiny_clip, photos, tmp_path / "two", LAUNCH.split())
+    for name, table in one.items():
+        assert np.allclose(table, two[name], rtol=0, atol=1e-5), name
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed(tiny_clip, photos, tmp_path):
+    code = """
+import os, signal, sys
+from explorer.services import lrs
+lrs.SAVE_SECONDS = 0
+kill = lambda done, total, message: done == 6 and os.kill(os.getpid(), signal.SIGKILL)
+lrs.lrs(sys.argv[1], sys.argv[2], out=sys.argv[3], on_progress=kill, **eval(sys.argv[4]))
+"""
+    out = tmp_path / "killed"
+    assert run(["-c", code, str(photos), str(tiny_clip), str(out), repr(OPTIONS)]).returncode == -signal.SIGKILL
+    (state,) = (out / ".lrs" / "state").glob("*.json")
+    assert json.loads(state.read_text())["meta"]["batches"] == 2
+    whole = on_command_line(tiny_clip, photos, tmp_path / "whole")
+    for name, table in on_command_line(tiny_clip, photos, out).items():
+        assert np.array_equal(table, whole[name]), name
