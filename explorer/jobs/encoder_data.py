@@ -35,15 +35,14 @@ def drawn_scene(seed: int) -> tuple[Scene, np.ndarray]:
 
 
 def choose_window(scene: Scene, grid: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Row and column of a window's first patch; the middle of some thing lies in it, where there is one."""
-    most = GRID - grid
-    if most == 0:
-        return 0, 0
+    """Top and left of a window in pixels; the middle of some thing lies in it, where there is one."""
+    most = IMAGE_PX - grid * PATCH_PX
     if not scene.objects or rng.random() < 0.1:
         return int(rng.integers(most + 1)), int(rng.integers(most + 1))
     thing = scene.objects[int(rng.integers(len(scene.objects)))]
-    middle = [round(at * GRID - grid / 2 + rng.uniform(-0.25, 0.25) * grid) for at in (thing.y, thing.x)]
-    return min(max(middle[0], 0), most), min(max(middle[1], 0), most)
+    side = grid * PATCH_PX
+    top, left = (round(at * IMAGE_PX - side / 2 + rng.uniform(-0.25, 0.25) * side) for at in (thing.y, thing.x))
+    return min(max(top, 0), most), min(max(left, 0), most)
 
 
 def cuts_badly(scene: Scene, cut: tuple[float, float, float, float]) -> bool:
@@ -73,12 +72,20 @@ class Windows(Dataset):
         pixels, firsts, captions = [], [], []
         while len(pixels) < batch:
             scene, image = drawn_scene(int(rng.integers(self.scenes)))
-            row, col = choose_window(scene, grid, rng)
-            cut = (col / GRID, row / GRID, (col + grid) / GRID, (row + grid) / GRID)
+            top, left = choose_window(scene, grid, rng)
+            cut = (
+                left / IMAGE_PX,
+                top / IMAGE_PX,
+                (left + grid * PATCH_PX) / IMAGE_PX,
+                (top + grid * PATCH_PX) / IMAGE_PX,
+            )
             if cuts_badly(scene, cut):
                 continue
-            window = image[row * PATCH_PX : (row + grid) * PATCH_PX, col * PATCH_PX : (col + grid) * PATCH_PX]
+            window = image[top : top + grid * PATCH_PX, left : left + grid * PATCH_PX]
+            if rng.random() < 0.5 and not scene.sign:
+                window = window[:, ::-1]
+                left = IMAGE_PX - left - grid * PATCH_PX
             pixels.append(window)
-            firsts.append((row, col))
+            firsts.append((round(top / PATCH_PX), round(left / PATCH_PX)))
             captions.append(make_caption(scene, rng, cut))
         return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2), torch.tensor(firsts), captions

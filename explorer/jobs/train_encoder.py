@@ -33,6 +33,7 @@ class EncoderSettings:
 
     Attributes:
         out: folder for the run (state, log) and, at its end, the model under ``model/``.
+        init: folder of a model whose weights and tokenizer the run starts from; "" starts from scratch.
         phases: (steps, grid, batch) in order; a grid below 12 trains on windows of so many patches a side.
         scenes: how many different scenes the windows are cut from; at most 16,384 stay in memory.
         words_weight: of the loss of the caption's words beside CLIP's loss (see ``words_loss``).
@@ -43,6 +44,7 @@ class EncoderSettings:
     """
 
     out: str = "runs/encoder"
+    init: str = ""
     seed: int = 0
     width: int = 128
     mlp_width: int = 384
@@ -143,19 +145,19 @@ def contrastive_loss(logits: Tensor, captions: list[str]) -> Tensor:
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def words_loss(logits: Tensor, tokens: Tensor, specials: set[int]) -> Tensor:
-    """Cross-entropy of the words of the caption, as a bag, read from the picture alone.
+def words_loss(logits: Tensor, tokens: Tensor, weights: Tensor) -> Tensor:
+    """Cross-entropy of the words of the caption, as a weighted bag, read from the picture alone.
 
-    In-batch contrast alone stays on a plateau for thousands of pictures; naming the caption's words leaves it sooner
-    (SuperClass, arXiv 2411.03313; CatLIP, arXiv 2404.15653). The head is dropped after training.
+    In-batch contrast alone stays on a plateau for thousands of pictures, and is soon content with backdrops; naming
+    the caption's words, rare ones first, leaves no way round the things (SuperClass, arXiv 2411.03313; CatLIP, arXiv
+    2404.15653). The head is dropped after training.
 
     Args:
         logits: [B, vocabulary].
         tokens: int64 [B, length], the captions.
-        specials: tokens that are no words.
+        weights: [vocabulary], inverse document frequencies; 0 for tokens that are no words.
     """
-    target = torch.zeros_like(logits).scatter_(1, tokens, 1.0)
-    target[:, list(specials)] = 0
+    target = torch.zeros_like(logits).scatter_(1, tokens, 1.0) * weights + 1e-9
     return F.cross_entropy(logits, target / target.sum(1, keepdim=True))
 
 
@@ -178,12 +180,14 @@ class EncoderRun:
         self.out.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(settings.threads)
         folder = self.out / "tokenizer"
-        if folder.exists():
-            self.tokenizer = CLIPTokenizer.from_pretrained(folder)
+        if folder.exists() or settings.init:
+            self.tokenizer = CLIPTokenizer.from_pretrained(folder if folder.exists() else settings.init)
         else:
             self.tokenizer = train_tokenizer(settings.vocabulary, settings.tokenizer_captions)
-            self.tokenizer.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
         self.model = make_model(settings, self.tokenizer)
+        if settings.init:
+            self.model.load_state_dict(CLIPModel.from_pretrained(settings.init, dtype=torch.float32).state_dict())
         self.head = torch.nn.Linear(settings.projection, len(self.tokenizer))
         blocks = {id(p) for n, p in self.model.named_parameters() if ".layers." in n and p.ndim == 2}
         matrices = [p for p in self.model.parameters() if id(p) in blocks]
@@ -193,14 +197,15 @@ class EncoderRun:
             Muon(matrices, lr=settings.matrix_learning_rate, weight_decay=settings.weight_decay),
             torch.optim.AdamW(others, lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=settings.weight_decay),
         ]
-        self.step = 0
+        self.step, self.captions = 0, 0
+        self.containing = torch.zeros(len(self.tokenizer))  # in how many captions each token was
         if (self.out / "state.pt").exists():
             state = torch.load(self.out / "state.pt", weights_only=True)
             self.model.load_state_dict(state["model"])
             self.head.load_state_dict(state["head"])
             for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(saved)
-            self.step = state["step"]
+            self.step, self.captions, self.containing = state["step"], state["captions"], state["containing"]
         save_settings(settings, self.out / "settings.json")
 
     def save(self) -> None:
@@ -210,6 +215,8 @@ class EncoderRun:
             "head": self.head.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "step": self.step,
+            "captions": self.captions,
+            "containing": self.containing,
         }
         torch.save(state, self.out / "state.tmp")
         (self.out / "state.tmp").rename(self.out / "state.pt")
@@ -226,7 +233,7 @@ class EncoderRun:
         texts = F.normalize(self.model.text_projection(self.model.text_model(**tokens).pooler_output), dim=-1)
         logits = self.model.logit_scale.exp().clamp(max=100) * F.normalize(images, dim=-1) @ texts.T
         loss = contrastive_loss(logits, captions)
-        words = words_loss(self.head(images), tokens["input_ids"], set(self.tokenizer.all_special_ids))
+        words = words_loss(self.head(images), tokens["input_ids"], self._rarity(tokens["input_ids"]))
         (loss + self.settings.words_weight * words).backward()
         norm = torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
         for optimizer in self.optimizers:
@@ -243,6 +250,14 @@ class EncoderRun:
             "grad": round(float(norm), 3),
             "rate": share,
         }
+
+    def _rarity(self, tokens: Tensor) -> Tensor:
+        """Inverse document frequency of every token over the captions so far, these included; 0 for specials."""
+        self.captions += len(tokens)
+        self.containing += torch.zeros(len(tokens), len(self.containing)).scatter_(1, tokens, 1.0).sum(0)
+        weights = torch.log((self.captions + 1) / (self.containing + 1))
+        weights[self.tokenizer.all_special_ids] = 0
+        return weights
 
     def train(self, until: int | None = None) -> None:
         """Train to the end of the plan, or to step ``until``."""

@@ -19,6 +19,7 @@ from explorer.jobs.train_encoder import (
     embed_windows,
     rate,
     train_encoder,
+    words_loss,
 )
 from explorer.records import SettingsError
 from explorer.scenes.layout import make_scene
@@ -43,6 +44,25 @@ def test_a_stopped_run_ends_with_the_same_weights(finished, tmp_path):
     EncoderRun(settings).train()
     whole, resumed = (torch.load(folder / "state.pt", weights_only=True)["model"] for folder in (out, tmp_path))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_run_can_start_from_a_finished_model(finished, tmp_path):
+    _, folder = finished
+    run = EncoderRun(dataclasses.replace(TINY, out=str(tmp_path), init=str(folder)))
+    saved = CLIPModel.from_pretrained(folder, dtype=torch.float32).state_dict()
+    assert run.step == 0 and all(torch.equal(saved[name], weight) for name, weight in run.model.state_dict().items())
+
+
+def test_rare_words_weigh_more_and_specials_nothing(finished, tmp_path):
+    out, _ = finished
+    shutil.copytree(out / "tokenizer", tmp_path / "tokenizer")
+    run = EncoderRun(dataclasses.replace(TINY, out=str(tmp_path)))
+    tokens = run.tokenizer(["a dog", "a cat", "a cow on grass"], padding=True, return_tensors="pt")["input_ids"]
+    weights = run._rarity(tokens)
+    a, dog = (run.tokenizer.convert_tokens_to_ids(word) for word in ("a</w>", "dog</w>"))
+    assert weights[a] == 0 and weights[dog] == pytest.approx(np.log(2)) and weights[run.tokenizer.eos_token_id] == 0
+    sure = torch.full((3, len(run.tokenizer)), -20.0).scatter(1, tokens[:, 2:3], 20.0)
+    assert words_loss(sure[:2], tokens[:2], weights) < 0.01 < words_loss(-sure[:2], tokens[:2], weights)
 
 
 def test_the_exported_folder_sees_as_training_did(finished):
