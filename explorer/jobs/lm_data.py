@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -97,6 +97,11 @@ class Reading:
     words: Tensor
     weights: Tensor
     firsts: Tensor
+
+    def to(self, device: torch.device) -> Reading:
+        """The same on another device."""
+        names = ("positions", "spots", "words", "weights", "firsts")
+        return replace(self, pack=self.pack.to(device), **{name: getattr(self, name).to(device) for name in names})
 
 
 @dataclass(frozen=True)

@@ -117,13 +117,22 @@ class Member:
             row[torch.from_numpy(chosen)] = 1 / len(chosen)
         return drawn
 
-    def loss(self, states: list[Tensor], pack: Pack, shares: Tensor, first: int) -> tuple[Tensor, float]:
-        """Cross-entropy of the answers' tokens, and the share of them (without the last) that are right."""
+    def loss(self, states: list[Tensor], pack: Pack, shares: Tensor, first: int, halved: bool) -> tuple[Tensor, float]:
+        """Cross-entropy of the answers' tokens, and the share of them (without the last) that are right.
+
+        Args:
+            states: raw features of every layer, as ``layer_states`` gives them.
+            pack: the questions.
+            shares: as ``shares`` gives them.
+            first: the token before the picture.
+            halved: whether the language model computes in bfloat16; the projections never do.
+        """
         words = self.projections(states, shares)
         start = self.language.model.embed_tokens.weight[first].expand(len(words), 1, -1)
-        hidden, _ = read_pack(self.language.model, torch.cat([start.to(words), words], 1), pack)
         asked = pack.targets != IGNORE
-        logits, targets = self.language.lm_head(hidden[asked]), pack.targets[asked]
+        with torch.autocast(words.device.type, torch.bfloat16, enabled=halved):
+            hidden, _ = read_pack(self.language.model, torch.cat([start.to(words), words], 1), pack)
+            logits, targets = self.language.lm_head(hidden[asked]), pack.targets[asked]
         right = (logits.argmax(1) == targets)[targets != self.language.config.eos_token_id]
         return F.cross_entropy(logits.float(), targets), right.float().mean().item()
 
@@ -227,8 +236,7 @@ class FamilyRun:
             chance = np.random.default_rng((self.settings.seed, 3, self.step))
             shares = member.shares(len(pixels), chance).to(self.device)
             member.language.requires_grad_(stage == 2)
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype == torch.bfloat16):
-                loss, right = member.loss(states, pack, shares, self.tokenizer.bos_token_id)
+            loss, right = member.loss(states, pack, shares, self.tokenizer.bos_token_id, self.dtype == torch.bfloat16)
             loss.backward()
             learning = [*member.projections.parameters(), *(member.language.parameters() if stage == 2 else ())]
             step_optimizers(member.optimizers[stage], learning, share)

@@ -23,6 +23,7 @@ from explorer.jobs.lm_tokenizer import make_tokenizer
 from explorer.jobs.run import Log, make_optimizers, rate_share, save_state, step_optimizers
 from explorer.jobs.settings import save_settings
 from explorer.jobs.written_pictures import GRID, Writer
+from explorer.models.hardware import choose_device, choose_dtype
 from explorer.models.language import LanguageShape, make_language
 from explorer.models.packed import IGNORE, answer_greedily, read_pack
 from explorer.scenes.layout import make_scene, random_seed
@@ -42,6 +43,7 @@ class LanguageSettings:
             the second whether a thing begins there.
         learning_rate, matrix_learning_rate: of AdamW (embeddings, norms) and of Muon (the matrices of the blocks).
         warmup, cooldown: shares of all steps in which the rates rise from 0 and fall to 0.
+        device, dtype: by default what this machine has and is fastest in.
     """
 
     out: str = "runs/language"
@@ -63,6 +65,8 @@ class LanguageSettings:
     matrix_learning_rate: float = 0.02
     warmup: float = 0.02
     cooldown: float = 0.4
+    device: str | None = None
+    dtype: str | None = None
     threads: int = 2
     workers: int = 1
     save_minutes: float = 4.0
@@ -92,19 +96,21 @@ class LanguageRun:
         self.settings, self.out = settings, Path(settings.out)
         self.out.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(settings.threads)
+        self.device = choose_device(settings.device)
+        self.dtype = choose_dtype(settings.dtype, self.device)
         if (self.out / "tokenizer").exists():
             self.tokenizer = AutoTokenizer.from_pretrained(self.out / "tokenizer")
         else:
             self.tokenizer = make_tokenizer()
             self.tokenizer.save_pretrained(self.out / "tokenizer")
-        self.model = make_language(settings.shape(), self.tokenizer, settings.seed)
-        self.hints = nn.ModuleList([nn.Linear(settings.width, 2 * GRID), nn.Linear(settings.width, 1)])
+        self.model = make_language(settings.shape(), self.tokenizer, settings.seed).to(self.device)  # type: ignore[arg-type]
+        self.hints = nn.ModuleList([nn.Linear(settings.width, 2 * GRID), nn.Linear(settings.width, 1)]).to(self.device)
         self.optimizers = make_optimizers(
             [self.model, self.hints], settings.learning_rate, settings.matrix_learning_rate
         )
         self.step = 0
         if (self.out / "state.pt").exists():
-            state = torch.load(self.out / "state.pt", weights_only=True)
+            state = torch.load(self.out / "state.pt", weights_only=True, map_location=self.device)
             self.model.load_state_dict(state["model"])
             self.hints.load_state_dict(state["hints"])
             for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
@@ -124,13 +130,12 @@ class LanguageRun:
         chance = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + self.step)
         shape = (*reading.positions.shape, self.settings.width)
         level = self.settings.noise * self.settings.spread * torch.rand(shape[0], 1, 1, generator=chance)
-        prefix = embed_reading(
-            embedding, reading, self.tokenizer.bos_token_id, level * torch.randn(shape, generator=chance)
-        )
+        noise = (level * torch.randn(shape, generator=chance)).to(self.device)
+        prefix = embed_reading(embedding, reading, self.tokenizer.bos_token_id, noise)
         states, seen = read_pack(self.model.model, prefix, pack, reading.positions)
         asked = pack.targets != IGNORE
         logits, targets = self.model.lm_head(states[asked]), pack.targets[asked]
-        loss = F.cross_entropy(logits, targets)
+        loss = F.cross_entropy(logits.float(), targets)
         right = (logits.argmax(1) == targets)[targets != self.tokenizer.eos_token_id]
         row = {"loss": loss.item(), "right": float(right.float().mean())}
         if self.settings.hints and pack.prefix > 1:
@@ -153,7 +158,8 @@ class LanguageRun:
         parameters = [*self.model.parameters(), *self.hints.parameters()]
         log, saved = Log(self.out, self.step), time.monotonic()
         for reading in tqdm(loader, initial=self.step, total=stop, desc="language"):
-            loss, row = self.loss(reading)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+                loss, row = self.loss(reading.to(self.device))
             loss.backward()
             share = rate_share(self.step, len(data), settings.warmup, settings.cooldown)
             row["gradient"] = step_optimizers(self.optimizers, parameters, share)

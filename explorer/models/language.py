@@ -19,8 +19,6 @@ class LanguageShape:
     Attributes:
         blocks, width, mlp_width, heads: of the Llama.
         spread: standard deviation of the initial weights; the usual 0.02 is too small for such a width.
-        period: tokens after which the second rotary frequency repeats: the 12 patches of a row, so that what stands
-            one above the other is easy to find in a row of tokens.
         positions: longest text, with its picture.
     """
 
@@ -29,12 +27,7 @@ class LanguageShape:
     mlp_width: int = 512
     heads: int = 4
     spread: float = 0.07
-    period: float = 12.0
     positions: int = 512
-
-    def rope_theta(self) -> float:
-        """The base of the rotary frequencies theta^(-2k/d) whose k = 1 has the period."""
-        return (self.period / (2 * torch.pi)) ** (self.width // self.heads / 2)
 
 
 def make_language(shape: LanguageShape, tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> LlamaForCausalLM:
@@ -50,7 +43,6 @@ def make_language(shape: LanguageShape, tokenizer: PreTrainedTokenizerFast, seed
             num_key_value_heads=shape.heads,
             max_position_embeddings=shape.positions,
             initializer_range=shape.spread,
-            rope_parameters={"rope_type": "default", "rope_theta": shape.rope_theta()},
             tie_word_embeddings=True,
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,

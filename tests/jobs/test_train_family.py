@@ -237,6 +237,19 @@ def test_a_checkpoint_learns_the_same_alone_as_beside_others(tmp_path, folders):
     assert same(together.members[1].projections, alone.members[0].projections)
 
 
+def test_bfloat16_gives_nearly_the_same_loss(tmp_path, folders, words):
+    rows = []
+    for dtype in ("float32", "bfloat16"):
+        FamilyRun(checkpoint_settings(tmp_path / dtype, folders, dtype=dtype)).train()
+        words.save_pretrained(tmp_path / dtype / "zero" / "tokenizer")
+        LanguageRun(language_settings(tmp_path / dtype / "zero", dtype=dtype)).train()
+        files = [tmp_path / dtype / name for name in ("log.csv", "zero/log.csv")]
+        rows.append([list(csv.DictReader(file.open()))[-1] for file in files])
+    (family, zero), (family_16, zero_16) = rows
+    assert float(family_16["mini-any/loss"]) == pytest.approx(float(family["mini-any/loss"]), rel=0.05)
+    assert float(zero_16["loss"]) == pytest.approx(float(zero["loss"]), rel=0.1)
+
+
 def test_finished_checkpoints_load(tmp_path, folders):
     made = train_checkpoints(checkpoint_settings(tmp_path, folders))
     assert [folder.name for folder in made] == ["mini-l1", "mini-l2-4", "mini-any"]
