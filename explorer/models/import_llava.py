@@ -228,9 +228,14 @@ def _layers_of(config: Mapping[str, Any], layers: str | None, blocks: int) -> La
 def _load_tokenizer(source: Path) -> Any:
     from transformers import AddedToken, LlamaTokenizer, PreTrainedTokenizerFast
 
-    kind = PreTrainedTokenizerFast if (source / "tokenizer.json").is_file() else LlamaTokenizer
+    saved = source / "tokenizer_config.json"
     try:
-        tokenizer = kind.from_pretrained(source, local_files_only=True)
+        if (source / "tokenizer.json").is_file():
+            tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(source, local_files_only=True)
+        else:  # a Llama's text starts with <s> unless its settings say otherwise; transformers 5 would leave it out
+            settings = json.loads(saved.read_text("utf-8")) if saved.is_file() else {}
+            starts = settings.get("add_bos_token", True)
+            tokenizer = LlamaTokenizer.from_pretrained(source, local_files_only=True, add_bos_token=starts)
     except Exception as problem:  # a missing package or a broken file raises nearly anything
         raise CheckpointError(f"The tokenizer of {source} cannot be loaded ({brief(problem)}).") from problem
     tokenizer.add_tokens(AddedToken(IMAGE, special=True, normalized=False), special_tokens=True)

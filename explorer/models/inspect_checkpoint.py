@@ -101,13 +101,13 @@ def inspect_checkpoint(id: str, *, config_only: bool = False) -> Reading:
         return read_model(id, found.model, found.processor.image_processor, run=not config_only)
     folder = _folder(id, config_only)
     config = _read_config(id, folder)
-    images = None if config_only and not Path(folder).is_dir() else _read_image_processor(id, Path(folder))
+    images = _read_image_processor(id, Path(folder))
     if images is None and not config_only:
         raise CheckpointError(
             f"{id} holds no image processor (preprocessor_config.json), so no picture can go its own way: add the file, "
             "or ask for the config alone with --config-only."
         )
-    model = _blank_model(id, config) if config_only else _load_model(id, Path(folder), config)
+    model = _blank_model(id, config) if config_only else _load_model(id, folder, config)
     return read_model(id, model, images, run=not config_only)
 
 
@@ -167,20 +167,21 @@ def read_model(id: str, model: Any, images: Any, *, run: bool = True) -> Reading
     )
 
 
-def _folder(id: str, config_only: bool) -> Path | str:
-    if Path(id).is_dir() or config_only:
-        return Path(id) if Path(id).is_dir() else id
+def _folder(id: str, config_only: bool) -> str:
+    """A folder on this machine; with ``config_only`` a hub id stays one."""
+    if config_only or Path(id).is_dir():
+        return id
     try:
-        return fetch(id, TRANSFORMERS_FILES, lambda *_: None)
+        return str(fetch(id, TRANSFORMERS_FILES, lambda *_: None))
     except EncoderError as problem:
         raise CheckpointError(str(problem)) from problem
 
 
-def _read_config(id: str, folder: Path | str) -> Any:
+def _read_config(id: str, folder: str) -> Any:
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(folder)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as problem:  # a file that is missing, broken or strange makes transformers raise nearly anything
         raise CheckpointError(
             f"The config.json of {id} cannot be read ({brief(problem)}): give the folder or hub id of a checkpoint."
@@ -199,7 +200,7 @@ def _read_image_processor(id: str, folder: Path) -> Any:
     if not any((folder / name).is_file() for name in TRANSFORMERS_FILES.companions):
         return None
     try:
-        return AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+        return AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as problem:
         raise CheckpointError(f"The image processor of {id} cannot be loaded ({brief(problem)}).") from problem
 
@@ -217,7 +218,7 @@ def _blank_model(id: str, config: Any) -> Any:
         ) from problem
 
 
-def _load_model(id: str, folder: Path, config: Any) -> Any:
+def _load_model(id: str, folder: str, config: Any) -> Any:
     from transformers import AutoModelForImageTextToText
 
     _keep_first_language_block(config)

@@ -168,6 +168,27 @@ def test_the_processor_pads_and_the_template_is_llavas(parts, tmp_path):
     assert said.endswith("USER: w5 ASSISTANT: w6</s>USER: w7 ASSISTANT:")
 
 
+def test_a_tokenizer_of_sentencepiece(parts, tmp_path):
+    sentencepiece = pytest.importorskip("sentencepiece.sentencepiece_model_pb2")
+    found = sentencepiece.ModelProto()
+    pieces = [("<unk>", 2), ("<s>", 3), ("</s>", 3), *((f"<0x{byte:02X}>", 6) for byte in range(256))]
+    pieces += [(piece, 1) for piece in ("he", "ll", "hell", "hello", "▁hello", *"▁helo")]
+    for rank, (piece, kind) in enumerate(pieces):
+        found.pieces.add(piece=piece, score=-rank, type=kind)
+    found.trainer_spec.model_type, found.trainer_spec.byte_fallback = 2, True
+    source = write(tmp_path / "in", parts, projector_of("linear", 1))
+    (source / "tokenizer.json").unlink()
+    (source / "tokenizer.model").write_bytes(found.SerializeToString())
+    settings = {"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    (source / "tokenizer_config.json").write_text(json.dumps(settings))
+    import_llava(source, tmp_path / "out")
+    words = transformers.AutoProcessor.from_pretrained(tmp_path / "out").tokenizer
+    assert words.tokenize("hello <image>\nhello") == ["▁hello", "▁", "<image>", "<0x0A>", "hello"]
+    assert words("hello").input_ids[0] == words.bos_token_id
+    model = transformers.LlavaForConditionalGeneration.from_pretrained(tmp_path / "out")
+    assert model.lm_head.out_features == 320 and model.config.image_token_index == len(pieces) < 320
+
+
 def test_weights_of_the_tower_inside_the_checkpoint_are_kept(parts, tmp_path):
     own = {f"model.vision_tower.vision_tower.vision_model.{k}": v + 0.1 for k, v in parts[1].state_dict().items()}
     source = write(tmp_path / "in", parts, projector_of("linear", 1), weights=own)
