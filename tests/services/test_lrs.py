@@ -105,6 +105,21 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_matrix(photos, tmp_path, mo
     assert encoder.batches == [3] and not (out / ".lrs").exists()
 
 
+def test_a_process_that_the_system_kills(photos, tmp_path):
+    code = """
+import os, signal, sys
+sys.path.insert(0, "tests/services")
+from test_lrs import FakeEncoder, service
+service.SAVE_SECONDS = 0
+kill = lambda done, total, message: done == 6 and os.kill(os.getpid(), signal.SIGKILL)
+service.lrs(sys.argv[1], FakeEncoder(), out=sys.argv[2], batch=3, on_progress=kill)
+"""
+    out, encoder = tmp_path / "out", FakeEncoder()
+    assert run(["-c", code, str(photos), str(out)]).returncode == -signal.SIGKILL
+    same(lrs(photos, encoder, out=out, batch=3), lrs(photos, FakeEncoder(), batch=3))
+    assert encoder.batches == [2, 3]
+
+
 def test_a_damaged_state_is_not_used(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(service, "SAVE_SECONDS", 0)
 
@@ -243,21 +258,3 @@ def test_two_processes_on_the_command_line(tiny_clip, photos, tmp_path):
     two = on_command_line(tiny_clip, photos, tmp_path / "two", LAUNCH.split())
     for name, table in one.items():
         assert np.allclose(table, two[name], rtol=0, atol=1e-5), name
-
-
-@pytest.mark.slow
-def test_a_process_that_is_killed(tiny_clip, photos, tmp_path):
-    code = """
-import os, signal, sys
-from explorer.services import lrs
-lrs.SAVE_SECONDS = 0
-kill = lambda done, total, message: done == 6 and os.kill(os.getpid(), signal.SIGKILL)
-lrs.lrs(sys.argv[1], sys.argv[2], out=sys.argv[3], on_progress=kill, **eval(sys.argv[4]))
-"""
-    out = tmp_path / "killed"
-    assert run(["-c", code, str(photos), str(tiny_clip), str(out), repr(OPTIONS)]).returncode == -signal.SIGKILL
-    (state,) = (out / ".lrs" / "state").glob("*.json")
-    assert json.loads(state.read_text())["meta"]["batches"] == 2
-    whole = on_command_line(tiny_clip, photos, tmp_path / "whole")
-    for name, table in on_command_line(tiny_clip, photos, out).items():
-        assert np.array_equal(table, whole[name]), name
