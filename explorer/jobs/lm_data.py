@@ -177,29 +177,66 @@ class WrittenBatches(Dataset):
         return Reading(pack, *(torch.from_numpy(x) for x in stacked), torch.from_numpy(np.stack(firsts)))
 
 
-class PictureBatches(Dataset):
-    """Batch k of stages 1 and 2: pixels as the encoder sees them, uint8 [N, 168, 168, 3], with captions or questions."""
+@dataclass(frozen=True)
+class Shown:
+    """A batch of drawn scenes with texts.
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int, plan: list[tuple[int, int]], most: int):
-        """Args: the tokenizer; seed of the run; (stage, pictures) of each step; most questions of a picture."""
-        self.asker, self.seed, self.plan, self.most = Asker(tokenizer), seed, plan, most
+    Attributes:
+        seeds: of the N scenes.
+        pixels: uint8 [n, 168, 168, 3], as the encoder sees them, of those scenes alone that were not shown before.
+        new: which of the N those n are.
+        pack: captions or questions.
+    """
+
+    seeds: tuple[int, ...]
+    pixels: Tensor
+    new: tuple[int, ...]
+    pack: Pack
+
+
+class PictureBatches(Dataset):
+    """Batch k of stages 1 and 2; what it holds depends on the seed and k alone, which pixels come along does not.
+
+    With a pool, the same so many scenes are shown again and again, with new questions each time, and their pixels are
+    handed out the first time only.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerFast, seed: int, plan: list[tuple[int, int]], most: int, pool: int = 0
+    ):
+        """Args: the tokenizer; seed; (stage, pictures) of each step; most questions of a picture; scenes in the pool."""
+        self.asker, self.seed, self.plan, self.most, self.pool = Asker(tokenizer), seed, plan, most, pool
+        self._shown: set[int] = set()
+        self._scenes: dict[int, Scene] = {}
 
     def __len__(self) -> int:
         """Number of steps."""
         return len(self.plan)
 
-    def __getitem__(self, step: int) -> tuple[Tensor, Pack]:
+    def _draw(self, rng: np.random.Generator, pictures: int) -> list[int]:
+        if not self.pool:
+            return [random_seed("train", rng) for _ in range(pictures)]
+        places = rng.choice(self.pool, pictures, replace=False)
+        return [random_seed("train", np.random.default_rng((self.seed, 4, int(place)))) for place in places]
+
+    def __getitem__(self, step: int) -> Shown:
         """The batch of a step."""
         stage, pictures = self.plan[step]
         rng = np.random.default_rng((self.seed, 1, step))
-        scenes = [make_scene(random_seed("train", rng)) for _ in range(pictures)]
+        seeds = self._draw(rng, pictures)
+        scenes = [self._scenes.get(seed) or make_scene(seed) for seed in seeds]
         texts = []
         for scene in scenes:
             captions = self.asker.captions(scene, rng)
             asked = [] if stage == 1 else self.asker.questions(scene, rng, self.most)
             texts.append(asked or captions)
-        pixels = torch.from_numpy(np.stack([encoder_pixels(scene) for scene in scenes]))
-        return pixels, make_pack(self.asker.encode(texts), 1 + CELLS)
+        new = [k for k, seed in enumerate(seeds) if seed not in self._shown]
+        if self.pool:
+            self._shown.update(seeds)
+            self._scenes.update(zip(seeds, scenes, strict=True))
+        drawn = [encoder_pixels(scenes[k]) for k in new]
+        pixels = torch.from_numpy(np.stack(drawn)) if drawn else torch.zeros(0, 168, 168, 3, dtype=torch.uint8)
+        return Shown(tuple(seeds), pixels, tuple(new), make_pack(self.asker.encode(texts), 1 + CELLS))
 
 
 def _pick(options, rng: np.random.Generator):

@@ -7,6 +7,7 @@ captions. Stage 2: projectors and language models, on questions. Loss is on answ
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 
 from explorer.jobs.align import Moments, start_projections, written_vectors
 from explorer.jobs.encoder_data import encoder_pixels
-from explorer.jobs.lm_data import PictureBatches
+from explorer.jobs.lm_data import PictureBatches, Shown
 from explorer.jobs.run import Log, make_optimizers, rate_share, save_state, step_optimizers
 from explorer.jobs.settings import save_settings
 from explorer.jobs.written_pictures import Writer
@@ -59,6 +60,8 @@ class CheckpointSettings:
         ridge: of that regression.
         caption_steps, question_steps: of stages 1 and 2.
         pictures, questions: of a batch, and most of a picture.
+        pool: scenes that are shown again and again, their features kept in memory (36 kB a layer each); 0 shows new
+            ones always, which costs one forward of the encoder a step for all checkpoints together.
         learning_rate: of AdamW for the projectors, both stages.
         language_rate, matrix_rate: of AdamW and Muon for the language model, in stage 2.
         warmup, cooldown: shares of each stage in which the rates rise from 0 and fall to 0.
@@ -77,6 +80,7 @@ class CheckpointSettings:
     question_steps: int = 2500
     pictures: int = 16
     questions: int = 12
+    pool: int = 0
     learning_rate: float = 1e-3
     language_rate: float = 1e-3
     matrix_rate: float = 0.005
@@ -117,7 +121,9 @@ class Member:
             row[torch.from_numpy(chosen)] = 1 / len(chosen)
         return drawn
 
-    def loss(self, states: list[Tensor], pack: Pack, shares: Tensor, first: int, halved: bool) -> tuple[Tensor, float]:
+    def loss(
+        self, states: dict[int, Tensor], pack: Pack, shares: Tensor, first: int, halved: bool
+    ) -> tuple[Tensor, float]:
         """Cross-entropy of the answers' tokens, and the share of them (without the last) that are right.
 
         Args:
@@ -149,6 +155,27 @@ class Member:
         for stage, some in self.optimizers.items():
             for optimizer, saved in zip(some, state["optimizers"][str(stage)], strict=True):
                 optimizer.load_state_dict(saved)
+
+
+class LayerPool:
+    """Features of scenes, from the encoder or, where they were seen before, from memory."""
+
+    def __init__(self, encoder: Any, images: Any, layers: Iterable[int], keep: bool):
+        """Look with an encoder; hold only the layers named, in bfloat16 where they are kept."""
+        self._encoder, self._images, self._layers, self._keep = encoder, images, sorted(set(layers)), keep
+        self._known: dict[int, Tensor] = {}
+
+    def states(self, shown: Shown) -> dict[int, Tensor]:
+        """Raw patch features by layer, [N, P, D] each."""
+        if len(shown.pixels):
+            every = layer_states(self._encoder, self._images, shown.pixels)
+            fresh = torch.stack([every[layer] for layer in self._layers], 1)  # (n, L, P, D)
+            if not self._keep:
+                return dict(zip(self._layers, fresh.unbind(1), strict=True))
+            for k, features in zip(shown.new, fresh.bfloat16(), strict=True):
+                self._known[shown.seeds[k]] = features
+        together = torch.stack([self._known[seed] for seed in shown.seeds]).float()
+        return dict(zip(self._layers, together.unbind(1), strict=True))
 
 
 class FamilyRun:
@@ -228,13 +255,12 @@ class FamilyRun:
             device = member.projections.weight.device
             member.projections.unfold(k, start.maps[at].to(device) / parts, start.biases[at].to(device) / parts)
 
-    def train_step(self, stage: int, share: float, pixels: Tensor, pack: Pack) -> dict[str, float]:
+    def train_step(self, stage: int, share: float, states: dict[int, Tensor], pack: Pack) -> dict[str, float]:
         """One update of every checkpoint on one batch; returns what is logged."""
-        states = layer_states(self.encoder, self.processor.image_processor, pixels)
         pack, row = pack.to(self.device), {}
         for member in self.members:
             chance = np.random.default_rng((self.settings.seed, 3, self.step))
-            shares = member.shares(len(pixels), chance).to(self.device)
+            shares = member.shares(pack.pictures, chance).to(self.device)
             member.language.requires_grad_(stage == 2)
             loss, right = member.loss(states, pack, shares, self.tokenizer.bos_token_id, self.dtype == torch.bfloat16)
             loss.backward()
@@ -247,19 +273,21 @@ class FamilyRun:
         """Train to the end of the plan, or to step ``until``."""
         s = self.settings
         plan = [(1, s.pictures)] * s.caption_steps + [(2, s.pictures)] * s.question_steps
-        data = PictureBatches(self.tokenizer, s.seed, plan, s.questions)
+        data = PictureBatches(self.tokenizer, s.seed, plan, s.questions, s.pool)
+        read = {layer for member in self.members for layer in member.projections.layers}
+        features = LayerPool(self.encoder, self.processor.image_processor, read, keep=s.pool > 0)
         stop = min(until or len(plan), len(plan))
         loader = DataLoader(data, batch_size=None, sampler=range(self.step, stop), num_workers=s.workers)
         log, saved = Log(self.out, self.step), time.monotonic()
-        for pixels, pack in tqdm(loader, initial=self.step, total=stop, desc="checkpoints"):
+        for shown in tqdm(loader, initial=self.step, total=stop, desc="checkpoints"):
             stage = plan[self.step][0]
             done, total = (
                 (self.step, s.caption_steps) if stage == 1 else (self.step - s.caption_steps, s.question_steps)
             )
             share = rate_share(done, total, s.warmup, s.cooldown)
-            row = self.train_step(stage, share, pixels, pack)
+            row = self.train_step(stage, share, features.states(shown), shown.pack)
             self.step += 1
-            log.add(self.step, {"stage": stage, "rate": share, "tokens": len(pack.tokens), **row})
+            log.add(self.step, {"stage": stage, "rate": share, "tokens": len(shown.pack.tokens), **row})
             if time.monotonic() - saved > 60 * s.save_minutes:
                 self.save()
                 saved = time.monotonic()

@@ -40,7 +40,7 @@ class Notation:
     def draw(cls, rng: np.random.Generator) -> Notation:
         """Any of the notations."""
         power = float(rng.choice([0.5, 1.0, 2.0]))
-        doubt = float(rng.uniform(0, 0.45)) if rng.random() < 0.5 else 0.0
+        doubt = float(rng.uniform(0, 0.35)) if rng.random() < 0.3 else 0.0
         return cls(float(rng.uniform(0.6, 1.3)), float(rng.uniform(0, 0.5)), power, doubt)
 
 

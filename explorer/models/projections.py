@@ -6,7 +6,7 @@ projector is a sum of maps of single layers, and maps that were trained in chang
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -34,11 +34,11 @@ class LayerProjections(nn.Module):
         self.register_buffer("centre", torch.zeros(len(layers), features))
         self.register_buffer("whiten", torch.eye(features).repeat(len(layers), 1, 1))
 
-    def forward(self, states: Sequence[Tensor], shares: Tensor) -> Tensor:
+    def forward(self, states: Mapping[int, Tensor] | Sequence[Tensor], shares: Tensor) -> Tensor:
         """Project pictures.
 
         Args:
-            states: raw features of every layer of the encoder, [N, P, D] each, by layer number.
+            states: raw features by layer number, [N, P, D] each.
             shares: float32 [N, L], weight of each known layer for each picture; 0 leaves it out.
 
         Returns:

@@ -117,10 +117,10 @@ def test_a_blind_batch_has_no_picture(words):
 
 def test_stage_one_asks_for_captions_and_stage_two_asks_questions(words):
     data = PictureBatches(words, 0, [(1, 2), (2, 2)], 3)
-    pixels, captions = data[0]
-    assert pixels.shape == (2, 168, 168, 3) and pixels.dtype == torch.uint8
+    captions = data[0].pack
+    assert data[0].pixels.shape == (2, 168, 168, 3) and data[0].pixels.dtype == torch.uint8
     assert captions.most == 2
-    _, questions = data[1]
+    questions = data[1].pack
     assert questions.most <= 4
     reply = words.convert_tokens_to_ids("<reply>")
     for pack in (captions, questions):
@@ -216,6 +216,28 @@ def test_checkpoints_killed_and_resumed_end_with_the_same_weights(tmp_path, fold
     assert (tmp_path / "whole" / "log.csv").read_text() == (tmp_path / "broken" / "log.csv").read_text()
 
 
+def test_a_pool_shows_few_scenes_often_and_resumes_to_the_same_weights(tmp_path, folders, monkeypatch):
+    runs, looked = [], []
+    real = layer_states
+    for name, stops in (("whole", [None]), ("broken", [2, None])):
+        monkeypatch.setattr(
+            "explorer.jobs.train_checkpoint.layer_states",
+            lambda e, i, pixels: looked.append(len(pixels)) or real(e, i, pixels),
+        )
+        for stop in stops:
+            run = FamilyRun(checkpoint_settings(tmp_path / name, folders, pool=3, question_steps=6))
+            looked.clear()
+            run.train(stop)
+            assert sum(looked) <= 3
+        runs.append(run)
+    for first, second in zip(runs[0].members, runs[1].members, strict=True):
+        assert same(first.language, second.language) and same(first.projections, second.projections)
+    data = PictureBatches(runs[0].tokenizer, 0, [(2, 2)] * 6, 2, pool=3)
+    batches = [data[k] for k in range(6)]
+    assert len({seed for batch in batches for seed in batch.seeds}) == 3
+    assert len({tuple(batch.pack.tokens.tolist()) for batch in batches}) == 6
+
+
 def test_stage_one_leaves_the_language_model_as_it_is(tmp_path, folders):
     run = FamilyRun(checkpoint_settings(tmp_path, folders, layers=("2",)))
     before = [weight.clone() for weight in run.members[0].language.parameters()]
@@ -263,8 +285,8 @@ def test_a_run_can_start_from_a_finished_checkpoint_of_any_layers(tmp_path, fold
     [folder] = train_checkpoints(first)
     settings = checkpoint_settings(tmp_path / "second", folders, layers=("2", "1,4", "any"), start=str(folder))
     run = FamilyRun(settings)
-    pixels, pack = PictureBatches(run.tokenizer, 0, [(2, 2)], 2)[0]
-    states = layer_states(run.encoder, run.processor.image_processor, pixels)
+    shown = PictureBatches(run.tokenizer, 0, [(2, 2)], 2)[0]
+    states = layer_states(run.encoder, run.processor.image_processor, shown.pixels)
     for member, layers in zip(run.members, ((2,), (1, 4), (1, 2, 3, 4)), strict=True):
         shares = torch.ones(2, len(layers)) / (4 if member.layers is None else 1)
         known = load_checkpoint(folder, layers).model.model.multi_modal_projector
