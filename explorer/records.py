@@ -125,6 +125,7 @@ class EncoderInfo:
         has_cls: whether it has a CLS token.
         dtype, device: how it runs here ("float32", "cpu").
         layer_note: where layer 0 and the last layer are taken, in one sentence.
+        knows: what it was trained on, in one sentence, where that limits what it can see.
     """
 
     id: str
@@ -141,6 +142,7 @@ class EncoderInfo:
     dtype: str
     device: str
     layer_note: str = ""
+    knows: str = ""
 
 
 @dataclass(frozen=True)

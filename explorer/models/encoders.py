@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from explorer.models.catalogue import MINI, OPEN_CLIP, list_encoders, title_of
@@ -12,6 +13,8 @@ from explorer.models.vision import Features, VisionEncoder
 from explorer.records import EncoderError
 
 __all__ = ["Features", "VisionEncoder", "list_encoders", "open_encoder"]
+
+MINI_KNOWS = "Mini was trained on generated scenes alone: of photographs it sees colours and edges, not things."
 
 
 def open_encoder(
@@ -48,7 +51,12 @@ def open_encoder(
 
     folder = _find_folder(id, fetching)
     title = title_of(id) or (folder.name if Path(id).expanduser().is_dir() else id)
-    return load_folder(id, title, folder, where, how, lambda part, said: report(fetched + (1 - fetched) * part, said))
+    encoder = load_folder(
+        id, title, folder, where, how, lambda part, said: report(fetched + (1 - fetched) * part, said)
+    )
+    if folder == MINI:
+        encoder.info = replace(encoder.info, knows=MINI_KNOWS)
+    return encoder
 
 
 def _find_folder(id: str, report: Progress) -> Path:

@@ -263,7 +263,7 @@ function tell() {
   $(".badge").dataset.live = D.live;
   $(".badge").title = `${D.encoder.title} on ${D.encoder.device}, ${D.encoder.dtype}. ${D.encoder.layer_note}`;
   const seen = `${D.name}: seen as ${width} × ${height} px in ${D.rows} × ${D.columns} patches${fits[D.fit] ?? ""}.`;
-  $(".notes").textContent = [seen, ...D.notes.map((note) => `Note: ${note}.`.replace("..", ".")), D.credit]
+  $(".notes").textContent = [seen, ...D.notes.map((note) => `Note: ${note}.`.replace("..", ".")), D.encoder.knows, D.credit]
     .filter(Boolean)
     .join(" ");
 }
