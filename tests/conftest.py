@@ -11,6 +11,7 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
+    items.sort(key=lambda item: "e2e" in item.path.parts)  # the browser's event loop stays open once it runs
     if config.getoption("--slow"):
         return
     for item in items:
