@@ -16,7 +16,7 @@ _NUMBERS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen twenty"
 ).split()
-_SPELLING = {word: str(k) for k, word in enumerate(_NUMBERS)} | {
+_SPELLING: dict[str, str] = {word: str(k) for k, word in enumerate(_NUMBERS)} | {
     "grey": "gray", "centre": "center", "colour": "color", "middle": "center", "upper": "top", "lower": "bottom", "none": "0",
 }  # fmt: skip
 _PLACES = ("top left", "top", "top right", "left", "center", "right", "bottom left", "bottom", "bottom right")
@@ -28,7 +28,7 @@ _COLOURS = (*COLOURS, "grey")
 def normalise(text: str) -> str:
     """Lower case, no punctuation, no articles, numbers as digits, one word for grey, centre and the like, single spaces."""
     text = unicodedata.normalize("NFKC", text).lower()
-    words = re.findall(r"\d+(?:[.,]\d+)*|[^\W_]+", text)
+    words: list[str] = re.findall(r"\d+(?:[.,]\d+)*|[^\W_]+", text)
     return " ".join(_SPELLING.get(word, word) for word in words if word not in ("a", "an", "the"))
 
 

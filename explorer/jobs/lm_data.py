@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,9 +51,9 @@ class Asker:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast):
         """Ask with the tokens of one tokenizer."""
-        self.tokenizer = tokenizer
+        self.tokenizer: Any = tokenizer
         self._english = english_words()
-        self._reply = tokenizer.convert_tokens_to_ids("<reply>")
+        self._reply: Any = tokenizer.convert_tokens_to_ids("<reply>")
 
     def captions(self, scene: Scene, rng: np.random.Generator) -> list[tuple[str, str]]:
         """A caption as on the web, and one that says what is where."""
@@ -173,8 +174,9 @@ class WrittenBatches(Dataset):
             weights.append(weight[there])
             firsts.append(np.concatenate([[False], begins[kept]]))
         pack = make_pack(encoded, 1 + cells, after=1 + CELLS)
-        stacked = (np.stack(positions), np.concatenate(spots), np.concatenate(words), np.concatenate(weights))
-        return Reading(pack, *(torch.from_numpy(x) for x in stacked), torch.from_numpy(np.stack(firsts)))
+        joined = [torch.from_numpy(np.concatenate(parts)) for parts in (spots, words, weights)]
+        places, begins = torch.from_numpy(np.stack(positions)), torch.from_numpy(np.stack(firsts))
+        return Reading(pack, places, joined[0], joined[1], joined[2], begins)
 
 
 @dataclass(frozen=True)

@@ -187,8 +187,11 @@ class FamilyRun:
         torch.set_num_threads(settings.threads)
         self.device = choose_device(settings.device)
         self.dtype = choose_dtype(settings.dtype, self.device)
-        self.encoder: Any = read_encoder(settings.encoder).to(self.device)
+        encoder: Any = read_encoder(settings.encoder)
+        self.encoder = encoder.to(self.device)
         self.start = read_parts(Path(settings.start)) if settings.start else None
+        self.tokenizer: Any
+        language: Any
         if self.start:
             self.tokenizer, language = self.start.tokenizer, self.start.language
         elif (Path(settings.language) / "config.json").is_file():

@@ -98,12 +98,14 @@ class LanguageRun:
         torch.set_num_threads(settings.threads)
         self.device = choose_device(settings.device)
         self.dtype = choose_dtype(settings.dtype, self.device)
+        self.tokenizer: Any
         if (self.out / "tokenizer").exists():
             self.tokenizer = AutoTokenizer.from_pretrained(self.out / "tokenizer")
         else:
             self.tokenizer = make_tokenizer()
             self.tokenizer.save_pretrained(self.out / "tokenizer")
-        self.model = make_language(settings.shape(), self.tokenizer, settings.seed).to(self.device)  # type: ignore[arg-type]
+        model: Any = make_language(settings.shape(), self.tokenizer, settings.seed)
+        self.model = model.to(self.device)
         self.hints = nn.ModuleList([nn.Linear(settings.width, 2 * GRID), nn.Linear(settings.width, 1)]).to(self.device)
         self.optimizers = make_optimizers(
             [self.model, self.hints], settings.learning_rate, settings.matrix_learning_rate

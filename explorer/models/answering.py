@@ -32,7 +32,7 @@ class Pictures:
     def states(self, encoder: CLIPVisionModel, images: Any) -> list[Tensor]:
         """Features of every layer, as ``family.layer_states``."""
         if id(encoder) not in self._states:
-            side = encoder.config.image_size
+            side: Any = encoder.config.image_size
             ready = np.stack([fit(pixels, side, images) for pixels in self.pixels])
             self._states[id(encoder)] = layer_states(encoder, images, torch.from_numpy(ready))
         return self._states[id(encoder)]
@@ -122,10 +122,13 @@ class TransformersAnswerer:
         """
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
+        self._model: Any
+
         self.id, device = id, choose_device()
         try:
             self._processor = AutoProcessor.from_pretrained(id)
-            self._model = AutoModelForImageTextToText.from_pretrained(id, dtype=choose_dtype(None, device)).to(device)
+            self._model = AutoModelForImageTextToText.from_pretrained(id, dtype=choose_dtype(None, device))
+            self._model.to(device)
         except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
             raise CheckpointError(f"{id} cannot be loaded: {str(error).splitlines()[0]}") from None
         chosen = getattr(self._model.config, "vision_feature_layer", ())

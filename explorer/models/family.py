@@ -111,9 +111,9 @@ def make_processor(encoder: str, tokenizer: PreTrainedTokenizerFast) -> LlavaPro
 
 
 def assemble(
-    encoder: CLIPVisionModel,
-    language: LlamaForCausalLM,
-    image_token: int,
+    encoder: Any,
+    language: Any,
+    image_token: Any,
     layers: Sequence[int],
     weight: Tensor,
     bias: Tensor,
@@ -128,8 +128,9 @@ def assemble(
         weight: [W, len(layers) * D].
         bias: [W].
     """
-    vision = encoder.config
-    config = LlavaConfig(
+    vision: Any = encoder.config
+    make_config: Any = LlavaConfig  # its generated signature leaves out what all configs take
+    config = make_config(
         vision_config=vision.to_dict(),
         text_config=language.config.to_dict(),
         image_token_index=image_token,
@@ -224,7 +225,7 @@ class Parts:
 
     facts: dict[str, Any]
     tokenizer: PreTrainedTokenizerFast
-    language: LlamaForCausalLM
+    language: Any
     maps: Tensor
     biases: Tensor
 
@@ -287,7 +288,8 @@ def load_checkpoint(
         raise CheckpointError(f"{folder.name} cannot read layers {said}: it knows {', '.join(map(str, known))}.")
     # Rounded as an export is, so that both give the same answers.
     weight, bias = (part.bfloat16().to(device, dtype) for part in parts.join(chosen))
-    vision = encoder if encoder is not None else read_encoder(parts.facts["encoder"], dtype).to(device)
+    vision: Any = encoder if encoder is not None else read_encoder(parts.facts["encoder"], dtype)
+    vision = vision.to(device)
     model = assemble(vision, parts.language.to(device), parts.tokenizer.image_token_id, chosen, weight, bias)
     processor = LlavaProcessor.from_pretrained(folder)
     return Checkpoint(folder.name, LayerSet(chosen, vision.config.num_hidden_layers), model, processor, parts.facts)
@@ -296,7 +298,8 @@ def load_checkpoint(
 def export_checkpoint(folder: str | Path, out: str | Path, layers: Sequence[int] | None = None) -> None:
     """Write a mini checkpoint with its encoder, in bfloat16, as a folder that transformers loads by itself."""
     found = load_checkpoint(folder, layers)
-    found.model.to(torch.bfloat16).save_pretrained(out)
+    model: Any = found.model
+    model.to(torch.bfloat16).save_pretrained(out)
     found.processor.save_pretrained(out)
 
 

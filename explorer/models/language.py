@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from explorer.models.catalogue import MINI
 
@@ -30,8 +31,8 @@ class LanguageShape:
     positions: int = 512
 
 
-def make_language(shape: LanguageShape, tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> LlamaForCausalLM:
-    """The untrained model; what each block adds starts at nothing."""
+def make_language(shape: LanguageShape, tokenizer: Any, seed: int = 0) -> LlamaForCausalLM:
+    """The untrained model for a tokenizer's vocabulary; what each block adds starts at nothing."""
     torch.manual_seed(seed)
     model = LlamaForCausalLM(
         LlamaConfig(
@@ -49,7 +50,8 @@ def make_language(shape: LanguageShape, tokenizer: PreTrainedTokenizerFast, seed
             pad_token_id=tokenizer.pad_token_id,
         )
     )
-    for block in model.model.layers:
+    blocks: Any = model.model.layers
+    for block in blocks:
         torch.nn.init.zeros_(block.self_attn.o_proj.weight)
         torch.nn.init.zeros_(block.mlp.down_proj.weight)
     return model

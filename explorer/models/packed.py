@@ -113,8 +113,8 @@ def packed_attention(
         seen = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling)
         out.append(seen.transpose(1, 2).reshape(split, heads, width))
         past[module.layer_idx] = (k, v)
-    asked = (_pad(x[0, :, split:], pack) for x in (query, key, value))
-    out.append(_attend_questions(*asked, *past[module.layer_idx], scaling).flatten(0, 2)[pack.slots])
+    q, k, v = (_pad(x[0, :, split:], pack) for x in (query, key, value))
+    out.append(_attend_questions(q, k, v, *past[module.layer_idx], scaling).flatten(0, 2)[pack.slots])
     return torch.cat(out)[None], None
 
 
