@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from explorer import __version__
+from explorer.cli_checkpoints import add_checkpoints, add_evaluate
 from explorer.cli_inspect import add_import, add_inspect
 from explorer.cli_jobs import add_precompute, add_score, add_train
 from explorer.cli_lrs import add_lrs
@@ -164,13 +165,17 @@ COMMANDS: tuple[Callable[[Commands], None], ...] = (
     add_precompute,
     add_inspect,
     add_import,
+    add_checkpoints,
+    add_evaluate,
 )
 
 
 def _as_json(found: Analysis, out: Path) -> str:
     from explorer.services.results import as_json
 
-    return json.dumps(as_json(found) | {"pictures": list(found.pictures), "out": str(out)}, indent=1, ensure_ascii=False)
+    return json.dumps(
+        as_json(found) | {"pictures": list(found.pictures), "out": str(out)}, indent=1, ensure_ascii=False
+    )
 
 
 def _as_text(found: Analysis, out: Path) -> str:

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from explorer.cli_checkpoints import add_train_family
+
 
 def add_train(commands: Any) -> None:
     """``train encoder``: the mini encoder, from scratch."""
@@ -26,6 +28,7 @@ def add_train(commands: Any) -> None:
     encoder.add_argument("--seed", type=int, help="of weights and data (default 0)")
     encoder.add_argument("--threads", type=int, help="processor threads (default 2)")
     encoder.set_defaults(run=run_train_encoder)
+    add_train_family(kinds)
 
 
 def run_train_encoder(args: argparse.Namespace) -> int:
