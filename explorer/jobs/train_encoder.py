@@ -20,6 +20,7 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTextConf
 
 from explorer.jobs.encoder_data import GRID, IMAGE_PX, PATCH_PX, Windows
 from explorer.jobs.muon import Muon
+from explorer.jobs.run import save_state, step_optimizers
 from explorer.jobs.settings import save_settings
 from explorer.scenes.captions import make_caption
 from explorer.scenes.layout import make_scene
@@ -218,16 +219,11 @@ class EncoderRun:
             "captions": self.captions,
             "containing": self.containing,
         }
-        torch.save(state, self.out / "state.tmp")
-        (self.out / "state.tmp").rename(self.out / "state.pt")
+        save_state(state, self.out / "state.pt")
 
     def train_step(self, pixels: Tensor, firsts: Tensor, captions: list[str], total: int) -> dict[str, Any]:
         """One update; returns what is logged."""
         share = rate(self.step, total, self.settings)
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group.setdefault("full", group["lr"])
-                group["lr"] = group["full"] * share
         images = embed_windows(self.model, pixels, firsts)
         tokens = self.tokenizer(captions, padding=True, truncation=True, max_length=64, return_tensors="pt")
         texts = F.normalize(self.model.text_projection(self.model.text_model(**tokens).pooler_output), dim=-1)
@@ -235,10 +231,7 @@ class EncoderRun:
         loss = contrastive_loss(logits, captions)
         words = words_loss(self.head(images), tokens["input_ids"], self._rarity(tokens["input_ids"]))
         (loss + self.settings.words_weight * words).backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
-        for optimizer in self.optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        norm = step_optimizers(self.optimizers, self.trained, share)
         logits, loss = logits.detach(), loss.detach()
         best = logits.argmax(1).tolist()
         right = sum(captions[k] == caption for k, caption in zip(best, captions, strict=True)) / len(captions)
@@ -247,7 +240,7 @@ class EncoderRun:
             "loss": round(float(loss), 4),
             "words": round(float(words.detach()), 4),
             "retrieval": round(right, 4),
-            "grad": round(float(norm), 3),
+            "grad": round(norm, 3),
             "rate": share,
         }
 
