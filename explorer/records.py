@@ -34,6 +34,15 @@ class SettingsError(ExplorerError):
     """A setting with an unknown name or an impossible value."""
 
 
+class AnswerKind(StrEnum):
+    """What the probabilities of an answer are about."""
+
+    YES_NO = "yes-no"
+    COUNT = "count"  # the numbers 0 to 10
+    CHOICE = "choice"  # candidates that were given
+    OPEN = "open"  # the likeliest first tokens
+
+
 class TokenKind(StrEnum):
     """What a token of the encoder's sequence stands for."""
 
@@ -220,3 +229,116 @@ class Exploration:
     forward_seconds: float = float("nan")
     analysis_seconds: float = float("nan")
     live: bool = field(default=True)
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What is known of a checkpoint before it is loaded.
+
+    Attributes:
+        id: how it is asked for: a built-in name, "mini-any@3+18", a folder, a hub id, "ID#swap=18", "openai:URL#MODEL".
+        title: its name for people.
+        layers: what it reads; () where that is unknown.
+        blocks: of the encoder it reads; 0 where that is unknown.
+        reads: the same for people: "layer 18 · middle", "3 + 18 + 23 · fused", "any layers".
+        choosable: whether any set of its layers can be chosen.
+        encoder: id of its encoder, "" where that is unknown.
+        size_bytes: of its files; None where that is unknown.
+        licence, source: as its owner states them.
+        on_this_machine: whether it can be loaded without a network.
+        knows: what it was trained on, in one sentence, where that limits what it can answer.
+        untrained_swap: whether it reads other layers than it was trained on.
+    """
+
+    id: str
+    title: str
+    layers: tuple[int, ...]
+    blocks: int
+    reads: str
+    choosable: bool
+    encoder: str
+    size_bytes: int | None
+    licence: str
+    source: str
+    on_this_machine: bool
+    knows: str = ""
+    untrained_swap: bool = False
+
+
+@dataclass(frozen=True)
+class Reply:
+    """How far a checkpoint is with its answer to one question.
+
+    Attributes:
+        checkpoint: its id.
+        layers, reads: as in ``CheckpointInfo``.
+        text: the answer so far.
+        kind: what the probabilities are about.
+        probabilities: (candidate, probability), in the candidates' order; of an open question the likeliest first tokens.
+        seconds: from the start of its work; NaN while it waits.
+        remarks: sentences that a reader should know ("It has never seen the word unicorn.").
+        error: why there is no answer, one sentence, or "".
+        done: whether nothing more will come.
+    """
+
+    checkpoint: str
+    layers: tuple[int, ...]
+    reads: str
+    text: str = ""
+    kind: AnswerKind = AnswerKind.OPEN
+    probabilities: tuple[tuple[str, float], ...] = ()
+    seconds: float = float("nan")
+    remarks: tuple[str, ...] = ()
+    error: str = ""
+    done: bool = False
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The right answer to a question about a scene: its task, the answer, all possible answers, the question's form."""
+
+    task: str
+    answer: str
+    candidates: tuple[str, ...]
+    form: str
+
+
+@dataclass(frozen=True)
+class XRay:
+    """One question, asked through every layer and some fusions.
+
+    Attributes:
+        columns: the layers read, one entry a column.
+        candidates: possible answers.
+        probabilities: float32 [columns, candidates], each row sums to 1.
+        answers: the greedy answer of each column.
+        checkpoint: which model read them.
+        seconds: for all of it.
+    """
+
+    columns: tuple[tuple[int, ...], ...]
+    candidates: tuple[str, ...]
+    probabilities: np.ndarray
+    answers: tuple[str, ...]
+    checkpoint: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Where a checkpoint looked for the first token of its answer.
+
+    Attributes:
+        checkpoint: its id.
+        rows, cols: grid of the picture tokens.
+        attention: float32 [blocks, H, P], from the position that answers to each picture token.
+        rollout: float32 [P], attention followed through the blocks, sums to 1.
+        gradient: float32 [P], size of gradient × input, sums to 1.
+    """
+
+    checkpoint: str
+    rows: int
+    cols: int
+    attention: np.ndarray
+    rollout: np.ndarray
+    gradient: np.ndarray

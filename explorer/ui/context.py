@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from explorer.records import Exploration, Fit, Picture
 from explorer.services.explore import Explorer
+from explorer.services.scene_files import scene_file
 from explorer.ui.session import Session, Shelf, Source
 
 Json = dict[str, Any]
@@ -52,6 +54,11 @@ class Context:
         """The picture chosen, None where there is none at all."""
         sources = self.sources(session)
         return sources[min(session.current, len(sources) - 1)] if sources else None
+
+    def scene_source(self, record: Json) -> Source:
+        """A generated scene as a picture; raises ``InputError`` where the record is none."""
+        path, text = scene_file(record)
+        return Source(path, f"scene {json.loads(text)['seed']}", scene=text)
 
     def picture(self, session: Session) -> Picture | None:
         """The picture chosen, read; raises ``InputError`` where its file cannot be."""

@@ -15,6 +15,7 @@ from explorer.ui.context import Context, Json
 from explorer.ui.errors import spoken
 from explorer.ui.layers_tab import LayersTab
 from explorer.ui.session import Session, Source, thumbnail
+from explorer.ui.tabs import Tab, Wiring
 
 TITLE = "Visual Layer Explorer"
 POLL_SECONDS = 0.7
@@ -29,12 +30,14 @@ def build_page(context: Context) -> gr.Blocks:
 
 
 class Page:
-    """The header's handlers; each returns the session, the header's and the view's update."""
+    """The header's handlers; each returns the session, the header's, the tabs' and the view's updates."""
 
     def __init__(self, context: Context) -> None:
         """Draw the examples' thumbnails."""
         self.context = context
         self.layers = LayersTab(context)
+        self.tabs: tuple[Tab, ...] = ()  # those after "Layers", in their order on the page
+        self._parts: dict[str, int] = {}  # how many components of each follow the picture
         self._example_items = [
             {"name": source.name, "thumb": thumbnail(source.path), "own": False} for source in context.examples
         ]
@@ -47,9 +50,17 @@ class Page:
         top = header(
             self._header(first), context.encoder_state(), limit_mb=context.limit_mb, choosable=context.choosable
         )
-        with gr.Tabs(), gr.Tab("Layers", id="layers"):
-            view = self.layers.build(session, value)
-        parts = [session, top, view]
+        parts = [session, top]
+        with gr.Tabs(selected="layers") as row:
+            with gr.Tab("Layers", id="layers"):
+                view = self.layers.build(session, value)
+                parts.append(view)
+            for tab in self.tabs:
+                with gr.Tab(tab.title, id=tab.id):
+                    made = tab.build(session)
+                self._parts[tab.id] = len(made)
+                parts += made
+        parts.append(row)
         how: dict[str, Any] = {
             "show_progress": "hidden",
             "concurrency_id": "encoder",
@@ -68,6 +79,8 @@ class Page:
         top.encoder_asked(self.use_encoder, None, [top, timer], show_progress="hidden", api_visibility="private")
         timer.tick(self.poll, session, [*parts, timer], trigger_mode="once", **how)
         page.load(self.list_encoders, None, top, show_progress="hidden", api_visibility="private")
+        for tab in self.tabs:
+            tab.wire(Wiring(session, parts, self._show))
 
     @spoken
     def choose_picture(self, session: Session, event: gr.EventData) -> tuple[Any, ...]:
@@ -107,8 +120,8 @@ class Page:
             except InputError as error:
                 problems.append(str(error))
         if not good:
-            return session, gr.update(value=self._header(session, problems)), gr.skip()
-        return self._show(session.having(good, len(self.context.examples)), problems)
+            return session, gr.update(value=self._header(session, problems)), *self._rest(gr.skip(), None)
+        return self._show(session.having(good, len(self.context.examples)), problems=problems)
 
     @spoken
     def look_again(self, session: Session) -> tuple[Any, ...]:
@@ -133,18 +146,25 @@ class Page:
         loading, encoder = state["phase"] == "loading", state["encoder"]
         timer = gr.Timer(active=loading)
         if loading or encoder is None or self.layers.is_current(session):
-            return session, gr.update(status=state), gr.update(encoder_state=state), timer
+            return session, gr.update(status=state), *self._rest(gr.update(encoder_state=state), None), timer
         return *self._show(session), timer
 
     def list_encoders(self) -> Any:
         """Tell which encoders are known, and whether they are on this machine."""
         return gr.update(encoders=self.context.encoders())
 
-    def _show(self, session: Session, problems: list[str] | None = None) -> tuple[Any, ...]:
+    def _show(self, session: Session, tab: str | None = None, problems: list[str] | None = None) -> tuple[Any, ...]:
+        """All updates for a session whose picture, encoder or question is another; opens a tab where one is named."""
         session, value = self.layers.analysis(session)
         state = self.context.encoder_state()
         top = gr.update(value=self._header(session, problems), status=state)
-        return session, top, gr.update(value=value, encoder_state=state)
+        return session, top, *self._rest(gr.update(value=value, encoder_state=state), session, tab)
+
+    def _rest(self, view: Any, session: Session | None, tab: str | None = None) -> list[Any]:
+        """Updates of the Layers view, of the other tabs (none where the session is None) and of the row of tabs."""
+        others = [each.show(session) if session else [gr.skip()] * self._parts[each.id] for each in self.tabs]
+        row = gr.update(selected=tab) if tab else gr.skip()
+        return [view, *(update for some in others for update in some), row]
 
     def _header(self, session: Session, problems: list[str] | None = None) -> Json:
         own = [{"name": source.name, "thumb": self.context.shelf.thumb(source), "own": True} for source in session.own]

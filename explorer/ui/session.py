@@ -24,11 +24,12 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 
 @dataclass(frozen=True)
 class Source:
-    """Where a picture is, what it is called and who made it."""
+    """Where a picture is, what it is called, who made it, and, of a generated scene, its record as JSON."""
 
     path: Path
     name: str
     credit: str = ""
+    scene: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Session:
         fit: how it is laid on the input, as asked for.
         shown: id of the analysis on the page, "" for none.
         live: whether it was made by the encoder in use.
+        question: the one asked last.
+        checkpoints: ids of those that answer; () for the usual ones.
     """
 
     own: tuple[Source, ...] = ()
@@ -48,6 +51,8 @@ class Session:
     fit: Fit = Fit.ENCODER
     shown: str = ""
     live: bool = False
+    question: str = ""
+    checkpoints: tuple[str, ...] = ()
 
     def having(self, added: list[Source], examples: int) -> Session:
         """With more pictures, the first of them on show.
@@ -64,7 +69,7 @@ def read_examples(folder: Path) -> tuple[Source, ...]:
     """The example pictures of a folder, those named in its ``examples.json`` first and in that order.
 
     Args:
-        folder: holds pictures and, at will, ``examples.json``: {file: {"title", "credit", "licence"}}.
+        folder: holds pictures and, at will, ``examples.json``: {file: {"title", "credit", "licence", "scene"}}.
     """
     said_file = folder / "examples.json"
     said = json.loads(said_file.read_text(encoding="utf-8")) if said_file.is_file() else {}
@@ -74,9 +79,11 @@ def read_examples(folder: Path) -> tuple[Source, ...]:
     return tuple(_example(path, said.get(path.name, {})) for path in files)
 
 
-def _example(path: Path, said: dict[str, str]) -> Source:
+def _example(path: Path, said: dict[str, Any]) -> Source:
     credit = ", ".join(part for part in (said.get("credit"), said.get("licence")) if part)
-    return Source(path, said.get("title") or path.stem.replace("_", " "), f"Picture: {credit}." if credit else "")
+    title = said.get("title") or path.stem.replace("_", " ")
+    scene = json.dumps(said["scene"]) if "scene" in said else ""
+    return Source(path, title, f"Picture: {credit}." if credit else "", scene)
 
 
 def thumbnail(path: Path) -> str:

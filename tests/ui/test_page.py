@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from synthetic import make_exploration
 
-from explorer.records import EncoderError, Exploration, Fit, Picture
+from explorer.records import EncoderError, Exploration, Fit, InputError, Picture
 from explorer.services.explore import EncoderStatus
 from explorer.ui.context import Context
 from explorer.ui.page import Page, build_page
@@ -80,7 +80,7 @@ def event(**data):
 
 
 def shown(page, session):
-    session, _, view = page.look_again(session)
+    session, _, view, *_ = page.look_again(session)
     return session, view["value"]
 
 
@@ -112,26 +112,26 @@ def test_no_picture_at_all_is_said(context):
 
 def test_polling_shows_the_picture_once_the_encoder_is_ready_and_then_stops(context, explorer):
     page = Page(context)
-    session, _, view, timer = page.poll(Session())
+    session, _, view, *_, timer = page.poll(Session())
     assert timer.active and "value" not in view and not session.live
     explorer.ready()
-    session, top, view, timer = page.poll(session)
+    session, top, view, *_, timer = page.poll(session)
     assert not timer.active and session.live and view["value"]["live"] and top["status"]["phase"] == "ready"
     assert "value" not in page.poll(session)[2]
 
 
 def test_an_encoder_that_never_came_is_told(context, explorer):
     explorer.phase = "failed"
-    session, top, view, timer = Page(context).poll(Session())
+    session, top, view, *_, timer = Page(context).poll(Session())
     assert not timer.active and view["encoder_state"]["message"] == "It is broken."
 
 
 def test_choosing_a_picture_and_a_fit(context, explorer):
     explorer.ready()
     page = Page(context)
-    session, top, view = page.choose_picture(Session(), event(index=2))
+    session, top, view, *_ = page.choose_picture(Session(), event(index=2))
     assert session.current == 2 and top["value"]["current"] == 2 and view["value"]["name"] == "2"
-    session, top, view = page.choose_fit(session, event(fit="pad"))
+    session, top, view, *_ = page.choose_fit(session, event(fit="pad"))
     assert session.fit is Fit.PAD and view["value"]["id"].split("/")[1] == "pad"
 
 
@@ -152,7 +152,9 @@ def test_uploaded_pictures_are_added_and_bad_ones_named(context, explorer, uploa
     Image.new("RGB", (50, 50), "gold").save(uploads / "good.png")
     (uploads / "bad.png").write_text("hello")
     files = [{"path": str(uploads / name), "name": f"{name[:-4]} <b>.png"} for name in ("bad.png", "good.png")]
-    session, top, view = Page(context).add_pictures(Session(), event(files=files, problems=["big.png is too large."]))
+    session, top, view, *_ = Page(context).add_pictures(
+        Session(), event(files=files, problems=["big.png is too large."])
+    )
     assert [source.name for source in session.own] == ["good <b>.png"]
     assert session.current == 3 and view["value"]["name"] == "good <b>.png"
     assert top["value"]["problems"][0] == "big.png is too large."
@@ -162,7 +164,7 @@ def test_uploaded_pictures_are_added_and_bad_ones_named(context, explorer, uploa
 def test_only_bad_files_leave_everything_in_place(context, uploads):
     (uploads / "empty.png").write_bytes(b"")
     before = Session(current=1)
-    session, top, view = Page(context).add_pictures(
+    session, top, view, *_ = Page(context).add_pictures(
         before, event(files=[{"path": str(uploads / "empty.png"), "name": "empty.png"}])
     )
     assert session == before and "value" not in view
@@ -171,7 +173,7 @@ def test_only_bad_files_leave_everything_in_place(context, uploads):
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../etc/passwd", "https://example.org/a.png", None, 3, ""])
 def test_files_outside_of_the_uploads_are_refused(context, uploads, path):
-    _, top, _ = Page(context).add_pictures(Session(), event(files=[{"path": path, "name": "x"}]))
+    _, top, *_ = Page(context).add_pictures(Session(), event(files=[{"path": path, "name": "x"}]))
     assert top["value"]["problems"] == ["That file was not uploaded here: add it again."]
 
 
@@ -251,3 +253,42 @@ def test_after_a_change_of_encoder_the_view_is_told_to_look_again(tab, explorer)
     explorer.ready("another")
     answer = layers.choose_patch(session, event(id=id, question=1, about=5))["patch"]
     assert answer["outdated"] and "map" not in answer
+
+
+class Note:
+    """The least tab: one component that repeats the question."""
+
+    id, title = "note", "Note"
+
+    def build(self, session):
+        self.text = gr.Textbox()
+        return [self.text]
+
+    def show(self, session):
+        return [gr.update(value=session.question)]
+
+    def wire(self, page):
+        self.page = page
+
+
+def test_a_tab_follows_the_session_and_can_be_opened(context, explorer):
+    explorer.ready()
+    page, note = Page(context), Note()
+    page.tabs = (note,)
+    with gr.Blocks() as blocks:
+        page.build(blocks)
+    values = note.page.update(Session(question="How many?"), tab="note")
+    assert len(values) == len(note.page.outputs)
+    assert values[-2]["value"] == "How many?" and values[-1]["selected"] == "note"
+    assert len(page.poll(values[0])) == len(note.page.outputs) + 1
+
+
+def test_a_scene_becomes_a_picture_with_its_record(context):
+    record = json.loads(
+        '{"seed": 5, "backdrop": {"name": "grass", "style": "plain", "colours": [[1, 2, 3], [4, 5, 6]]}, "objects": []}'
+    )
+    source = context.scene_source(record)
+    assert source.path.is_file() and json.loads(source.scene)["seed"] == 5
+    assert context.scene_source(record) == source
+    with pytest.raises(InputError, match="not a scene"):
+        context.scene_source({"seed": 5})

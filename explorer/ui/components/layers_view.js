@@ -94,6 +94,24 @@ function setLayer(layer) {
   S.layer = layer;
   drawLayer();
   announce(layerTitle(layer));
+  publish();
+}
+
+// Other tabs follow the choice of layer and patch, and this one follows theirs.
+function publish() {
+  window.vle = { ...window.vle, layer: S.layer, patch: S.patch };
+  document.dispatchEvent(new CustomEvent("vle-choice", { detail: { ...window.vle, from: "layers" } }));
+}
+
+function takeOver({ layer, patch, from }) {
+  if (from === "layers" || !D) return;
+  if (Number.isInteger(layer) && layer >= 0 && layer < D.L) S.layer = layer;
+  if (Number.isInteger(patch) && patch >= 0 && patch < D.P && patch !== S.patch) {
+    cursor = S.patch = patch;
+    if (S.mode === "similar") ask("patch");
+    else D.patch = null;
+  }
+  drawLayer();
 }
 
 function setMode(mode) {
@@ -110,10 +128,14 @@ function choosePatch(patch) {
     ask("patch"); // the map of the patch before stays until the answer is here
   } else {
     D.patch = null;
-    if (S.mode === "pca") return setMode("similar");
+    if (S.mode === "pca") {
+      publish();
+      return setMode("similar");
+    }
   }
   drawLayer();
   announce(sentenceOf(patch));
+  publish();
 }
 
 function openCell(i, j) {
@@ -339,6 +361,7 @@ listenToMatrix(openCell);
 listenToGroups();
 listenToFilm(setLayer);
 follow(document, "keydown", byKey);
+follow(document, "vle-choice", (event) => takeOver(event.detail));
 follow(document, "vle-busy", () => element.querySelector(".lv").classList.add("busy"));
 follow(document, "vle-settled", () => element.querySelector(".lv").classList.remove("busy"));
 follow(document, "vle-unanswered", () => { open.clear(); paintWaiting(); });

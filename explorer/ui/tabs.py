@@ -1,0 +1,52 @@
+"""What the page asks of a tab, and what a tab may ask of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import gradio as gr
+
+from explorer.ui.session import Session
+
+Update = Callable[..., tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What a tab's handlers can change beside their own components.
+
+    Attributes:
+        session: the visitor's state.
+        outputs: the session, the header, all tabs' parts and the row of tabs, in the order of ``update``'s values.
+        update: ``update(session, tab=None, problems=None)`` gives the values of ``outputs`` for a new session: picture,
+            question and views follow it everywhere; ``tab`` is the id of the tab to be opened.
+    """
+
+    session: gr.State
+    outputs: list[Any]
+    update: Update
+
+
+class Tab(Protocol):
+    """One tab of the page.
+
+    Attributes:
+        id, title: in links, and for people.
+    """
+
+    id: str
+    title: str
+
+    def build(self, session: gr.State) -> list[Any]:
+        """Make the components inside the open tab; returns those that follow the picture, the encoder, the question."""
+        ...
+
+    def show(self, session: Session) -> list[Any]:
+        """An update for each of those components; cheap, since it is called for tabs that nobody looks at too."""
+        ...
+
+    def wire(self, page: Wiring) -> None:
+        """Listen to the tab's own events."""
+        ...
