@@ -15,13 +15,14 @@ import numpy as np
 from tqdm import tqdm
 from transformers import CLIPVisionModel
 
-from explorer.jobs.answers import Answered, is_right, majority, summarise
+from explorer.jobs.answers import Answered, majority, summarise
 from explorer.jobs.encoder_data import encoder_pixels
 from explorer.models.answering import Answerer, Pictures, WordsOnly, open_answerer
 from explorer.models.language import LANGUAGE
 from explorer.records import InputError, SettingsError
 from explorer.scenes.questions import question_set
 from explorer.scenes.scene import SPLITS, Scene
+from explorer.services.judging import is_right
 from explorer.services.pictures import read_picture
 
 WORDS_ONLY, MAJORITY = "words only", "majority"

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from transformers import AutoTokenizer
 
 from explorer.jobs.align import written_vectors
-from explorer.jobs.answers import Answered, is_right, summarise
+from explorer.jobs.answers import Answered, summarise
 from explorer.jobs.lm_data import Asker, Phase, Reading, WrittenBatches
 from explorer.jobs.lm_tokenizer import make_tokenizer
 from explorer.jobs.run import Log, make_optimizers, rate_share, save_state, step_optimizers
@@ -28,6 +28,7 @@ from explorer.models.language import LanguageShape, make_language
 from explorer.models.packed import IGNORE, answer_greedily, read_pack
 from explorer.scenes.layout import make_scene, random_seed
 from explorer.scenes.questions import make_questions
+from explorer.services.judging import is_right
 
 
 @dataclass(frozen=True)
