@@ -28,6 +28,7 @@ class Context:
         choosable: whether a visitor may load another encoder.
         limit_mb: the largest file taken, in millions of bytes.
         shelf: pictures that were read.
+        answerers: what answers questions about pictures (``services.answer.Answerers``); None where nothing does.
     """
 
     explorer: Explorer
@@ -38,6 +39,7 @@ class Context:
     choosable: bool = True
     limit_mb: int = 32
     shelf: Shelf = field(default_factory=Shelf)
+    answerers: Any = None
 
     def encoder_state(self) -> Json:
         """What the encoder is doing, for the header and the views: an ``EncoderStatus`` and the ``encoder`` in use."""
