@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -11,8 +12,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from explorer.scenes.captions import inside, make_caption
-from explorer.scenes.layout import make_scene
-from explorer.scenes.render import render
+from explorer.scenes.kinds import WORDS
+from explorer.scenes.layout import invent_sign, make_scene
+from explorer.scenes.render import draw_sign, render
 from explorer.scenes.scene import Scene
 from explorer.scenes.sprites import box
 
@@ -34,15 +36,26 @@ def drawn_scene(seed: int) -> tuple[Scene, np.ndarray]:
     return scene, encoder_pixels(scene)
 
 
-def choose_window(scene: Scene, grid: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Top and left of a window in pixels; the middle of some thing lies in it, where there is one."""
-    most = IMAGE_PX - grid * PATCH_PX
-    if not scene.objects or rng.random() < 0.1:
-        return int(rng.integers(most + 1)), int(rng.integers(most + 1))
-    thing = scene.objects[int(rng.integers(len(scene.objects)))]
-    side = grid * PATCH_PX
-    top, left = (round(at * IMAGE_PX - side / 2 + rng.uniform(-0.25, 0.25) * side) for at in (thing.y, thing.x))
-    return min(max(top, 0), most), min(max(left, 0), most)
+def choose_window(scene: Scene, step: Step, rng: np.random.Generator) -> tuple[int, int]:
+    """Top and left of a window in pixels; in it lies the sign of a strip, or the middle of some thing."""
+    sides = (step.rows * PATCH_PX, step.columns * PATCH_PX)
+    most = [IMAGE_PX - side for side in sides]
+    if step.words and scene.sign:
+        aim = (scene.sign.y, scene.sign.x)
+        slack = [
+            max(0.0, side / IMAGE_PX - long) / 2
+            for side, long in zip(sides, (scene.sign.height, scene.sign.width), strict=True)
+        ]
+        shift = [float(rng.uniform(-1, 1)) * IMAGE_PX * free for free in slack]
+    elif not scene.objects or rng.random() < 0.1:
+        return int(rng.integers(most[0] + 1)), int(rng.integers(most[1] + 1))
+    else:
+        thing = scene.objects[int(rng.integers(len(scene.objects)))]
+        aim = (thing.y, thing.x)
+        shift = [float(rng.uniform(-0.25, 0.25)) * side for side in sides]
+    firsts = [round(at * IMAGE_PX - side / 2 + by) for at, side, by in zip(aim, sides, shift, strict=True)]
+    top, left = (min(max(first, 0), end) for first, end in zip(firsts, most, strict=True))
+    return top, left
 
 
 def cuts_badly(scene: Scene, cut: tuple[float, float, float, float]) -> bool:
@@ -51,14 +64,46 @@ def cuts_badly(scene: Scene, cut: tuple[float, float, float, float]) -> bool:
     return any(0.25 < inside(one, cut) < 0.75 for one in boxes)
 
 
+@dataclass(frozen=True)
+class Step:
+    """What one update looks at: ``batch`` windows of ``rows`` by ``columns`` patches.
+
+    Where there are ``words``, each is a strip with a new sign whose word is one of the first so many of the world's.
+    """
+
+    rows: int
+    columns: int
+    batch: int
+    words: int = 0
+
+
+def write_sign(scene: Scene, image: np.ndarray, words: int, rng: np.random.Generator) -> tuple[Scene, np.ndarray]:
+    """Put another sign on a drawn scene; things that it covers are taken out of the record.
+
+    Args:
+        scene: without a sign.
+        image: the scene as ``encoder_pixels`` draws it.
+        words: how many of the world's words are in use.
+        rng: chooses word, font, colours and place.
+    """
+    sign = invent_sign(rng, WORDS[:words])
+    board = Image.new("RGBA", (2 * IMAGE_PX, 2 * IMAGE_PX))
+    draw_sign(board, sign, 2 * IMAGE_PX)
+    board = board.resize((IMAGE_PX, IMAGE_PX), Image.Resampling.BICUBIC)
+    canvas = Image.fromarray(image)
+    canvas.paste(board, (0, 0), board)
+    left = tuple(thing for thing in scene.objects if inside(box(thing), sign.box()) < 0.3)
+    return replace(scene, objects=left, sign=sign), np.asarray(canvas)
+
+
 class Windows(Dataset):
     """Batch k of a run, always the same for the same seed and k, so that a resumed run sees what it would have seen.
 
-    Each item is (pixels uint8 [B, 3, g*14, g*14], first patches int64 [B, 2], captions).
+    Each item is (pixels uint8 [B, 3, rows*14, columns*14], first patches int64 [B, 2], captions).
     """
 
-    def __init__(self, seed: int, plan: list[tuple[int, int]], scenes: int):
-        """Args: seed of the run; plan = (grid, batch) of each step; how many scenes the windows are cut from."""
+    def __init__(self, seed: int, plan: list[Step], scenes: int):
+        """Args: seed of the run; plan; how many scenes the windows are cut from."""
         self.seed, self.plan, self.scenes = seed, plan, scenes
 
     def __len__(self) -> int:
@@ -67,24 +112,28 @@ class Windows(Dataset):
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor, list[str]]:
         """The batch of a step."""
-        grid, batch = self.plan[step]
+        plan = self.plan[step]
         rng = np.random.default_rng((self.seed, step))
         pixels, firsts, captions = [], [], []
-        while len(pixels) < batch:
+        while len(pixels) < plan.batch:
             scene, image = drawn_scene(int(rng.integers(self.scenes)))
-            top, left = choose_window(scene, grid, rng)
+            if plan.words:
+                if scene.sign:
+                    continue
+                scene, image = write_sign(scene, image, plan.words, rng)
+            top, left = choose_window(scene, plan, rng)
             cut = (
                 left / IMAGE_PX,
                 top / IMAGE_PX,
-                (left + grid * PATCH_PX) / IMAGE_PX,
-                (top + grid * PATCH_PX) / IMAGE_PX,
+                (left + plan.columns * PATCH_PX) / IMAGE_PX,
+                (top + plan.rows * PATCH_PX) / IMAGE_PX,
             )
-            if cuts_badly(scene, cut):
+            if not plan.words and cuts_badly(scene, cut):
                 continue
-            window = image[top : top + grid * PATCH_PX, left : left + grid * PATCH_PX]
+            window = image[top : top + plan.rows * PATCH_PX, left : left + plan.columns * PATCH_PX]
             if rng.random() < 0.5 and not scene.sign:
                 window = window[:, ::-1]
-                left = IMAGE_PX - left - grid * PATCH_PX
+                left = IMAGE_PX - left - plan.columns * PATCH_PX
             pixels.append(window)
             firsts.append((round(top / PATCH_PX), round(left / PATCH_PX)))
             captions.append(make_caption(scene, rng, cut))

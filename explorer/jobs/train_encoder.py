@@ -18,11 +18,12 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
 
-from explorer.jobs.encoder_data import GRID, IMAGE_PX, PATCH_PX, Windows
+from explorer.jobs.encoder_data import GRID, IMAGE_PX, PATCH_PX, Step, Windows
 from explorer.jobs.muon import Muon
 from explorer.jobs.run import save_state, step_optimizers
 from explorer.jobs.settings import save_settings
 from explorer.scenes.captions import make_caption
+from explorer.scenes.kinds import WORDS
 from explorer.scenes.layout import make_scene
 
 MEAN_STD = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -36,6 +37,8 @@ class EncoderSettings:
         out: folder for the run (state, log) and, at its end, the model under ``model/``.
         init: folder of a model whose weights and tokenizer the run starts from; "" starts from scratch.
         phases: (steps, grid, batch) in order; a grid below 12 trains on windows of so many patches a side.
+        strips: (n, rows, batch): every n-th step of the plan is one of strips with new signs instead, so many rows of
+            patches high, first with few words, from the middle of the run on with all; n = 0 for none.
         scenes: how many different scenes the windows are cut from; at most 16,384 stay in memory.
         words_weight: of the loss of the caption's words beside CLIP's loss (see ``words_loss``).
         learning_rate: of AdamW, for all that is not a matrix of a block.
@@ -57,6 +60,7 @@ class EncoderSettings:
     vocabulary: int = 1600
     tokenizer_captions: int = 8000
     phases: tuple[tuple[int, int, int], ...] = ((800, 6, 96), (160, 8, 64), (160, 12, 64))
+    strips: tuple[int, int, int] = (0, 3, 48)
     scenes: int = 12_000
     words_weight: float = 1.0
     learning_rate: float = 1.5e-3
@@ -68,9 +72,14 @@ class EncoderSettings:
     workers: int = 1
     save_minutes: float = 4.0
 
-    def plan(self) -> list[tuple[int, int]]:
-        """(grid, batch) of every step."""
-        return [(grid, batch) for steps, grid, batch in self.phases for _ in range(steps)]
+    def plan(self) -> list[Step]:
+        """What every step looks at."""
+        plan = [Step(grid, grid, batch) for steps, grid, batch in self.phases for _ in range(steps)]
+        every, rows, batch = self.strips
+        for k in range(every - 1, len(plan), every) if every else ():
+            words = min(len(WORDS), 8 + int(len(WORDS) * k / (0.5 * len(plan))))
+            plan[k] = Step(rows, GRID, batch, words)
+        return plan
 
 
 def train_tokenizer(vocabulary: int, captions: int) -> CLIPTokenizer:
@@ -115,7 +124,7 @@ def embed_windows(model: CLIPModel, pixels: Tensor, firsts: Tensor) -> Tensor:
 
     Args:
         model: the CLIP.
-        pixels: uint8 [B, 3, g*14, g*14].
+        pixels: uint8 [B, 3, rows*14, columns*14].
         firsts: int64 [B, 2], row and column of each window's first patch.
 
     Returns:
@@ -123,9 +132,9 @@ def embed_windows(model: CLIPModel, pixels: Tensor, firsts: Tensor) -> Tensor:
     """
     vision = model.vision_model
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in MEAN_STD)
-    patches = vision.embeddings.patch_embedding((pixels.float() / 255 - mean) / std)  # (B, D, g, g)
-    grid = torch.arange(patches.shape[-1])
-    places = (firsts[:, :1, None] + grid[:, None]) * GRID + firsts[:, 1:, None] + grid  # (B, g, g)
+    patches = vision.embeddings.patch_embedding((pixels.float() / 255 - mean) / std)  # (B, D, rows, columns)
+    rows, columns = (torch.arange(side) for side in patches.shape[-2:])
+    places = (firsts[:, :1, None] + rows[:, None]) * GRID + firsts[:, 1:, None] + columns  # (B, rows, columns)
     places = torch.cat([torch.zeros(len(pixels), 1, dtype=torch.long), 1 + places.flatten(1)], 1)
     cls = vision.embeddings.class_embedding.expand(len(pixels), 1, -1)
     hidden = torch.cat([cls, patches.flatten(2).mT], 1) + vision.embeddings.position_embedding(places)
@@ -264,7 +273,15 @@ class EncoderRun:
             for pixels, firsts, captions in tqdm(loader, initial=self.step, total=stop, desc="encoder"):
                 began = time.monotonic()
                 row = self.train_step(pixels, firsts, captions, len(plan))
-                log.writerow([self.step, *plan[self.step - 1], *row.values(), round(time.monotonic() - began, 2)])
+                log.writerow(
+                    [
+                        self.step,
+                        plan[self.step - 1].rows,
+                        plan[self.step - 1].batch,
+                        *row.values(),
+                        round(time.monotonic() - began, 2),
+                    ]
+                )
                 file.flush()
                 if time.monotonic() - saved > 60 * self.settings.save_minutes:
                     self.save()

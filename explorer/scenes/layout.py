@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -51,7 +52,7 @@ def make_scene(seed: int, things: int | None = None) -> Scene:
     rng = np.random.default_rng(seed)
     backdrop = _invent_backdrop(rng)
     n = things or 1 + int(rng.choice(MOST_THINGS, p=_COUNT_WEIGHTS / _COUNT_WEIGHTS.sum()))
-    sign = _invent_sign(rng) if rng.random() < 0.3 else None
+    sign = invent_sign(rng) if rng.random() < 0.3 else None
     taken = [sign.box()] if sign else []
     placed: list[SceneObject] = []
     for kind, colour in _invent_cast(rng, n, split):
@@ -166,8 +167,9 @@ def _invent_backdrop(rng: np.random.Generator) -> Backdrop:
     return Backdrop(f"{article(first)} and {second} background", style, (_PALE[first], _PALE[second]), seed)
 
 
-def _invent_sign(rng: np.random.Generator) -> Sign:
-    word = WORDS[int(rng.integers(len(WORDS)))]
+def invent_sign(rng: np.random.Generator, words: Sequence[str] = WORDS) -> Sign:
+    """A sign with one of the words, anywhere in the picture."""
+    word = words[int(rng.integers(len(words)))]
     font = FONTS[int(rng.integers(len(FONTS)))]
     height = float(rng.uniform(0.13, 0.2))
     width = min(0.9, height * (0.62 * len(word) + 0.5))

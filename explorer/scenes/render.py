@@ -19,7 +19,7 @@ def render(scene: Scene, px: int = PEOPLE_PX) -> np.ndarray:
     """Draw a scene, uint8 [px, px, 3]; things lower in the picture stand in front."""
     canvas = draw_backdrop(scene.backdrop, px)
     if scene.sign:
-        _draw_sign(canvas, scene.sign, px)
+        draw_sign(canvas, scene.sign, px)
     for thing in sorted(scene.objects, key=lambda thing: thing.y):
         _draw_thing(canvas, thing, px)
     return np.asarray(canvas.convert("RGB"))
@@ -47,7 +47,8 @@ def _font(name: str, height_px: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(ASSETS / "fonts" / f"{name}.ttf"), height_px)
 
 
-def _draw_sign(canvas: Image.Image, sign: Sign, px: int) -> None:
+def draw_sign(canvas: Image.Image, sign: Sign, px: int) -> None:
+    """Draw a board with a word onto a canvas of side ``px``."""
     left, top = (sign.x - sign.width / 2) * px, (sign.y - sign.height / 2) * px
     right, bottom = left + sign.width * px, top + sign.height * px
     draw = ImageDraw.Draw(canvas)

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor, CLIPModel
 
-from explorer.jobs.encoder_data import GRID, Windows, encoder_pixels
+from explorer.jobs.encoder_data import GRID, PATCH_PX, Step, Windows, drawn_scene, encoder_pixels, write_sign
 from explorer.jobs.muon import orthogonalise
 from explorer.jobs.score_encoder import ScoreSettings, score_encoder
 from explorer.jobs.settings import load_settings
@@ -22,6 +22,7 @@ from explorer.jobs.train_encoder import (
     words_loss,
 )
 from explorer.records import SettingsError
+from explorer.scenes.kinds import WORDS
 from explorer.scenes.layout import make_scene
 
 TINY = EncoderSettings(
@@ -100,12 +101,33 @@ def test_scoring_counts_what_it_should(finished):
 
 
 def test_batches_depend_on_seed_and_step_alone():
-    plan = [(6, 3), (GRID, 2)]
+    plan = [Step(6, 6, 3), Step(GRID, GRID, 2)]
     first, again = Windows(7, plan, 2), Windows(7, plan, 2)
     for step in (1, 0):
         a, b = first[step], again[step]
         assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) and a[2] == b[2]
     assert first[0][0].shape == (3, 3, 84, 84) and first[1][0].shape == (2, 3, 168, 168)
+
+
+def test_strips_hold_a_new_sign_and_the_caption_says_its_word():
+    plan = EncoderSettings(phases=((4, 6, 3),), strips=(2, 3, 5)).plan()
+    assert [step.rows for step in plan] == [6, 3, 6, 3] and plan[1].words < plan[3].words == len(WORDS)
+    pixels, firsts, captions = Windows(7, [Step(3, GRID, 12, words=4)], 6)[0]
+    assert pixels.shape == (12, 3, 3 * PATCH_PX, 168) and not firsts[:, 1].any()
+    said = [next((word for word in WORDS if f'"{word}"' in caption), None) for caption in captions]
+    assert {word for word in said if word} <= set(WORDS[:4]) and sum(word is not None for word in said) >= 8
+
+
+def test_a_new_sign_changes_its_place_alone_and_hides_what_it_covers():
+    seed = next(seed for seed in range(100) if not drawn_scene(seed)[0].sign)
+    scene, image = drawn_scene(seed)
+    other, changed = write_sign(scene, image, 9, np.random.default_rng(3))
+    left, top, right, bottom = (168 * edge for edge in other.sign.box())
+    rows, columns = np.nonzero((image != changed).any(-1))
+    assert (
+        left - 2 <= columns.min() and columns.max() <= right + 2 and top - 2 <= rows.min() and rows.max() <= bottom + 2
+    )
+    assert set(other.objects) <= set(scene.objects) and other.sign.word in WORDS[:9]
 
 
 def test_equal_captions_share_the_target():
