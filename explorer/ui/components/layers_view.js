@@ -360,6 +360,7 @@ listenToPicture(choosePatch);
 listenToMatrix(openCell);
 listenToGroups();
 listenToFilm(setLayer);
+listenToTaking();
 follow(document, "keydown", byKey);
 follow(document, "vle-choice", (event) => takeOver(event.detail));
 follow(document, "vle-busy", () => element.querySelector(".lv").classList.add("busy"));

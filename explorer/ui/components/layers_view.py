@@ -12,7 +12,7 @@ import gradio as gr
 
 from explorer.ui.components.files import joined
 
-SCRIPTS = ("colour", "modes", "picture", "film", "lrs", "groups")
+SCRIPTS = ("colour", "modes", "picture", "film", "lrs", "groups", "take")
 
 
 def layers_view(value: dict[str, Any] | None) -> gr.HTML:
@@ -27,8 +27,8 @@ def layers_view(value: dict[str, Any] | None) -> gr.HTML:
     return gr.HTML(
         value=value,
         html_template=joined("layers_view.html"),
-        css_template=joined("layers_view.css"),
-        js_on_load=joined(*(f"layers_view.{part}.js" for part in SCRIPTS), "layers_view.js"),
+        css_template=joined("layers_view.css", "export.css"),
+        js_on_load=joined("export.js", *(f"layers_view.{part}.js" for part in SCRIPTS), "layers_view.js"),
         apply_default_css=False,
         elem_id="layers-view",
         patch=None,
