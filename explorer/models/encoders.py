@@ -6,15 +6,13 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from explorer.models.catalogue import MINI, OPEN_CLIP, list_encoders, title_of
+from explorer.models.catalogue import MINI, MINI_KNOWS, OPEN_CLIP, find_entry, list_encoders, title_of
 from explorer.models.hardware import choose_device, choose_dtype
 from explorer.models.hub import TRANSFORMERS_FILES, Progress, fetch
 from explorer.models.vision import Features, VisionEncoder
 from explorer.records import EncoderError
 
 __all__ = ["Features", "VisionEncoder", "list_encoders", "open_encoder"]
-
-MINI_KNOWS = "Mini was trained on generated scenes alone: of photographs it sees colours and edges, not things."
 
 
 def open_encoder(
@@ -76,4 +74,6 @@ def _find_folder(id: str, report: Progress) -> Path:
             f"There is no encoder {id!r}: write mini, a folder that exists, a Hugging Face id such as "
             "openai/clip-vit-large-patch14-336, or open_clip:ARCH/TAG_OR_FILE."
         )
-    return fetch(id, TRANSFORMERS_FILES, report)
+    entry = find_entry("encoders", id)
+    repository, revision = (entry.repository or id, entry.revision) if entry else (id, "main")
+    return fetch(repository, TRANSFORMERS_FILES, report, revision)

@@ -57,69 +57,96 @@ class FileChoice:
 
 TRANSFORMERS_FILES = FileChoice(
     weights=(r"model(-\d+-of-\d+)?\.safetensors", r"pytorch_model(-\d+-of-\d+)?\.bin"),
-    extras=(".json", ".txt", ".model"),
+    extras=(".json", ".jinja", ".txt", ".model"),
     probe=("config.json",),
     companions=("preprocessor_config.json", "processor_config.json"),
 )
 
 
-def cached_folder(repo_id: str, choice: FileChoice) -> Path | None:
+def cached_folder(repo_id: str, choice: FileChoice, revision: str = "main") -> Path | None:
     """The folder in this machine's cache that holds all weights of a repository, or None. Never asks the network."""
     from huggingface_hub import try_to_load_from_cache
 
     for name in choice.probe:
-        found = try_to_load_from_cache(repo_id, name)
+        found = try_to_load_from_cache(repo_id, name, revision=revision)
         if isinstance(found, str) and choice.weight_files(path.name for path in Path(found).parent.iterdir()):
             return Path(found).parent
     return None
 
 
-def fetch(repo_id: str, choice: FileChoice, report: Progress) -> Path:
+def fetch(repo_id: str, choice: FileChoice, report: Progress, revision: str = "main") -> Path:
     """A folder with the wanted files of a hub repository: from the cache, else downloaded into it.
 
-    A repository that is in the cache is never asked for again, so it works offline and does not change.
+    A repository that is in the cache is never asked for again, so it works offline and does not change. A download that
+    was stopped goes on where it was.
 
     Args:
         repo_id: "owner/name".
         choice: which files.
-        report: called with the fraction of bytes present, 0…1, and a sentence; from several threads.
+        report: called with the fraction of bytes present, 0…1, and a sentence; from several threads. What it raises stops
+            the download and comes out here.
+        revision: branch, tag or commit.
 
     Raises:
         EncoderError: there is no such repository, no network, or no weights of a kind that is read here.
     """
-    cached = cached_folder(repo_id, choice)
+    cached = cached_folder(repo_id, choice, revision)
     if cached and choice.is_complete(cached):
         return cached
     try:
-        return _download(repo_id, choice, report)
+        return _download(repo_id, choice, report, revision)
     except EncoderError:
         if cached is None:
             raise
         return cached  # all weights are here: only small files could not be completed
 
 
-def _download(repo_id: str, choice: FileChoice, report: Progress) -> Path:
+def _download(repo_id: str, choice: FileChoice, report: Progress, revision: str) -> Path:
     from huggingface_hub import HfApi, snapshot_download
 
+    from explorer.models.hub_files import fetch_files
+
+    told = Told(report)
     try:
-        report(0.0, f"Looking for {repo_id} on the Hugging Face hub")
-        found = HfApi().model_info(repo_id, timeout=CONNECT_SECONDS, files_metadata=True)
+        told(0.0, f"Looking for {repo_id} on the Hugging Face hub")
+        found = HfApi().model_info(repo_id, revision=revision, timeout=CONNECT_SECONDS, files_metadata=True)
         sizes = {file.rfilename: file.size or 0 for file in found.siblings or []}
         names = choice.files(sizes)
         if names:
-            total = sum(sizes[name] for name in names)
-            folder = snapshot_download(
-                repo_id,
-                allow_patterns=names,
-                etag_timeout=CONNECT_SECONDS,
-                tqdm_class=_byte_reporter(total, lambda part, done: report(part, f"Downloading {repo_id}: {done}")),
+            weights = {name: sizes[name] for name in choice.weight_files(names)}
+            fetch_files(repo_id, found.sha or revision, weights, told)
+            told(1.0, f"Completing {repo_id}")
+            return Path(
+                snapshot_download(
+                    repo_id, revision=revision, allow_patterns=names, etag_timeout=CONNECT_SECONDS, tqdm_class=_silent()
+                )
             )
-            return Path(folder)
+    except EncoderError:
+        raise
     except Exception as problem:  # the hub client and its HTTP library raise too many kinds to name
+        if problem is told.raised:
+            raise
         raise EncoderError(_why_not_fetched(repo_id, problem)) from problem
     raise EncoderError(
         f"{repo_id} holds no weights that are read here (safetensors, or PyTorch's .bin): choose another id."
     )
+
+
+class Told:
+    """Passes progress on, and remembers what its receiver raised to stop the work."""
+
+    def __init__(self, report: Progress) -> None:
+        """Pass on to ``report``."""
+        self._report = report
+        self.raised: BaseException | None = None
+
+    def __call__(self, part: float, said: str) -> None:
+        """Tell, and remember what that raises."""
+        try:
+            self._report(part, said)
+        except BaseException as stop:
+            self.raised = stop
+            raise
 
 
 def _why_not_fetched(repo_id: str, problem: Exception) -> str:
@@ -129,6 +156,8 @@ def _why_not_fetched(repo_id: str, problem: Exception) -> str:
         return f"{repo_id!r} is neither a folder on this machine nor a Hugging Face id: write owner/name."
     if isinstance(problem, errors.GatedRepoError):
         return f"{repo_id} is gated: accept its terms on its page, log in with `hf auth login`, and try again."
+    if isinstance(problem, errors.RevisionNotFoundError):
+        return f"{repo_id} has no such revision on the Hugging Face hub: check the catalogue."
     if isinstance(problem, errors.RepositoryNotFoundError):
         return f"There is no model {repo_id} on the Hugging Face hub, or it is private: check the spelling, or log in."
     if isinstance(problem, errors.OfflineModeIsEnabled):
@@ -139,13 +168,11 @@ def _why_not_fetched(repo_id: str, problem: Exception) -> str:
     )
 
 
-def _byte_reporter(total: int, report: Callable[[float, str], None]) -> type:
-    """A progress bar class that shows nothing and reports the bytes that arrived; the hub client wants a class."""
+def _silent() -> type:
+    """A progress bar class that shows nothing; the hub client wants a class."""
     from tqdm.std import tqdm
 
-    arrived = 0.0
-
-    class ByteReporter(tqdm):
+    class Silent(tqdm):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             shown = {key: value for key, value in kwargs.items() if key not in ("name", "disable", "file")}
             super().__init__(*args, file=io.StringIO(), **shown)
@@ -153,15 +180,7 @@ def _byte_reporter(total: int, report: Callable[[float, str], None]) -> type:
         def display(self, *args: Any, **kwargs: Any) -> bool:
             return True
 
-        def update(self, n: float | None = 1) -> bool | None:
-            nonlocal arrived
-            shown = super().update(n)
-            if self.unit == "B" and self.n > arrived:
-                arrived = self.n
-                report(min(1.0, arrived / max(total, 1)), f"{arrived / 1e6:,.0f} of {total / 1e6:,.0f} MB")
-            return shown
-
-    return ByteReporter
+    return Silent
 
 
 def check_safetensors(path: Path) -> None:
