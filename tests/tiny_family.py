@@ -6,9 +6,9 @@ import torch
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from explorer.jobs.lm_tokenizer import make_tokenizer
-from explorer.jobs.rewordings import spoken_words
 from explorer.models.language import LanguageShape, make_language
 from explorer.scenes.kinds import COLOURS, KINDS, WORDS
+from explorer.scenes.rewordings import spoken_words
 
 BLOCKS = 4
 

@@ -14,13 +14,13 @@ from transformers import PreTrainedTokenizerFast
 
 from explorer.jobs.encoder_data import encoder_pixels
 from explorer.jobs.lm_tokenizer import english_words
-from explorer.jobs.rewordings import ABSENT, both_numbers, reword, vary
 from explorer.jobs.written_pictures import CELLS, Notation, Writer, mark_cells
 from explorer.models.packed import Pack, make_pack
 from explorer.scenes.captions import NUMBERS, article, join, make_caption, noun, plural
 from explorer.scenes.facts import CELLS as PLACES
 from explorer.scenes.layout import make_scene, random_seed
 from explorer.scenes.questions import make_questions
+from explorer.scenes.rewordings import ABSENT, both_numbers, reword, vary
 from explorer.scenes.scene import Scene
 
 _DESCRIBE = (

@@ -15,11 +15,11 @@ import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from explorer.jobs.rewordings import spoken_words
 from explorer.scenes.captions import make_caption
 from explorer.scenes.kinds import COLOURS, KINDS, WORDS
 from explorer.scenes.layout import make_scene
 from explorer.scenes.questions import make_questions
+from explorer.scenes.rewordings import spoken_words
 
 ENGLISH = Path(__file__).resolve().parents[2] / "assets" / "words" / "english.txt"
 PAD, UNKNOWN, FIRST, LAST, IMAGE, REPLY = SPECIAL = ("<pad>", "<unk>", "<s>", "</s>", "<image>", "<reply>")

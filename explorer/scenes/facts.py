@@ -75,6 +75,10 @@ class Facts:
         self.counts = {kind: scene.count(kind) for kind in scene.kinds() if kind not in self._doubtful}
         self.unique = [(thing, box(thing)) for thing in scene.objects if self.counts.get(thing.kind) == 1]
 
+    def is_sure(self, kind: str) -> bool:
+        """Whether it is beyond doubt how many of a kind there are, none included."""
+        return kind not in self._doubtful
+
     def absent_like(self, kind: str, rng: np.random.Generator) -> str | None:
         """A kind that is not there: mostly of the same family, so that it is plausible, else any.
 

@@ -10,7 +10,6 @@ import torch
 from explorer.cli_checkpoints import add_train_family
 from explorer.jobs.align import Moments, start_projections, written_vectors
 from explorer.jobs.lm_data import Asker, Phase, PictureBatches, WrittenBatches, place_caption
-from explorer.jobs.rewordings import reword, vary
 from explorer.jobs.train_checkpoint import CheckpointSettings, FamilyRun, train_checkpoints
 from explorer.jobs.train_language import LanguageRun, LanguageSettings, embed_reading
 from explorer.jobs.written_pictures import CELLS, Notation, Writer, mark_cells
@@ -20,6 +19,7 @@ from explorer.models.projections import LayerProjections
 from explorer.records import SettingsError
 from explorer.scenes.layout import make_scene
 from explorer.scenes.questions import make_questions
+from explorer.scenes.rewordings import reword, vary
 from explorer.scenes.scene import Backdrop, Scene, SceneObject, Sign
 
 

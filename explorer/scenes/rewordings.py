@@ -185,21 +185,45 @@ def both_numbers(entry: str) -> tuple[str, str]:
     return single, many or f"{single}s"
 
 
+def _table(form: str) -> dict[str, tuple[str, ...]]:
+    return OPEN if form == "open" else YESNO
+
+
+def _pattern(wording: str) -> re.Pattern[str]:
+    """Matches a wording whatever its blanks hold."""
+    pieces = re.split(r"\{(\w+)\}", wording)
+    pattern = "".join(
+        (f"(?P<{p}>.+?)" if p not in pieces[1:k:2] else f"(?P={p})") if k % 2 else re.escape(p)
+        for k, p in enumerate(pieces)
+    )
+    return re.compile(pattern)
+
+
 @cache
 def _patterns(task: str, form: str) -> tuple[tuple[str, re.Pattern[str]], ...]:
     """(variant, pattern) of every wording of a task."""
-    table = OPEN if form == "open" else YESNO
-    found = []
-    for variant, wordings in table.items():
-        if variant.split()[0] == task:
-            for wording in wordings:
-                pieces = re.split(r"\{(\w+)\}", wording)
-                pattern = "".join(
-                    (f"(?P<{p}>.+?)" if p not in pieces[1:k:2] else f"(?P={p})") if k % 2 else re.escape(p)
-                    for k, p in enumerate(pieces)
-                )
-                found.append((variant, re.compile(pattern)))
-    return tuple(found)
+    table = {variant: some for variant, some in _table(form).items() if variant.split()[0] == task}
+    return tuple((variant, _pattern(wording)) for variant, some in table.items() for wording in some)
+
+
+@cache
+def wordings_of(form: str) -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """(variant, pattern) of every wording of a form, the world's own first, then those that rewording uses."""
+    own = [(variant, _pattern(wording)) for variant, some in _table(form).items() for wording in some]
+    others = [(name, some) for name, some in _EXTRA.items() if name.partition(" ")[0] == form]
+    return (*own, *((name.partition(" ")[2], _pattern(wording)) for name, some in others for wording in some))
+
+
+@cache
+def words_of(task: str) -> frozenset[str]:
+    """Every word, in lower case, that the wordings of a task use, their asides too."""
+    texts = [*_BEFORE, *_AFTER, *_PICTURES]
+    for form in ("open", "yesno"):
+        for variant, some in _table(form).items():
+            texts += some if variant.split()[0] == task else ()
+        for name, some in _EXTRA.items():
+            texts += some if name.split()[:2] == [form, task] else ()
+    return frozenset(re.findall("[a-z]+", " ".join(re.sub(r"\{\w+\}", " ", text) for text in texts).lower()))
 
 
 def reword(text: str, task: str, form: str, rng: np.random.Generator) -> str:

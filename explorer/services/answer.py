@@ -1,0 +1,340 @@
+"""Checkpoints answer side by side: loaded on demand, streamed as they speak, each picture seen once per encoder."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from explorer.layers import PAPER_FUSION, LayerSet
+from explorer.models.checkpoint_ids import BUILT_IN, SERVED, CheckpointId, describe, find_mini, list_ids
+from explorer.models.checkpoint_ids import WEIGHTS as MINI_WEIGHTS
+from explorer.records import (
+    CheckpointError,
+    CheckpointInfo,
+    ExplorerError,
+    InputError,
+    Looked,
+    Picture,
+    Reply,
+    Truth,
+    XRay,
+)
+from explorer.services.answer_limits import check_asked
+from explorer.services.cache import OnceCache
+from explorer.services.pictures import printable
+from explorer.services.streaming import NEVER, STOPPED, Either, Job, run_jobs
+from explorer.services.truth import decide, scene_questions, truth_of
+
+if TYPE_CHECKING:
+    from explorer.models.mini_speaker import MiniParts
+    from explorer.models.speaking import Asked, Said, Speaker, Stop
+
+__all__ = ["Answerers", "Truth", "scene_questions", "truth_of"]
+
+MEMORY_BYTES = 6 << 30
+CHUNK = 128  # questions at once in ask_many
+SLOTS = 2  # visitors whose mini checkpoints work at the same time
+FUSIONS = ((18, 23), PAPER_FUSION)
+
+
+class Answerers:
+    """All checkpoints that can answer; every method may be called from any thread."""
+
+    def __init__(
+        self, *, memory_bytes: int = MEMORY_BYTES, device: str | None = None, catalogue: str | Path | None = None
+    ) -> None:
+        """Start with nothing loaded.
+
+        Args:
+            memory_bytes: of the weights kept; the least recently used leave first.
+            device: such as "cpu" or "cuda"; None chooses.
+            catalogue: folder in which the built-in checkpoints lie; None takes ours.
+        """
+        self._device, self._root = device, Path(catalogue) if catalogue else BUILT_IN
+        self._models = OnceCache(memory_bytes)
+        self._encoders = OnceCache(1 << 34)  # shared by many, so that they stay
+        self._slots = threading.BoundedSemaphore(SLOTS)
+
+    def list(self) -> list[CheckpointInfo]:
+        """The built-in checkpoints."""
+        return [describe(name, self._root) for name in list_ids(self._root)]
+
+    def info(self, id: str) -> CheckpointInfo:
+        """What is known of a checkpoint; nothing is loaded.
+
+        Raises:
+            CheckpointError: there is none of this id, or it cannot read the layers named.
+        """
+        return describe(id, self._root)
+
+    def stream(
+        self,
+        pictures: Sequence[Picture],
+        question: str,
+        checkpoints: Sequence[str],
+        *,
+        candidates: Sequence[str] = (),
+        turns: Sequence[tuple[str, str]] = (),
+        temperature: float = 0.0,
+        most_tokens: int = 24,
+        stop: threading.Event | None = None,
+    ) -> Iterator[list[Reply]]:
+        """Ask; the whole list again whenever something changed, at most 20 times a second, and once all are done.
+
+        Args:
+            pictures: usually one.
+            question: the text.
+            checkpoints: ids; what is wrong with one of them is told in its reply and stops no other.
+            candidates: answers whose probabilities are wanted; () decides by the question.
+            turns: earlier (question, answer) pairs about the same picture.
+            temperature: 0 for the likeliest token always.
+            most_tokens: of an answer.
+            stop: set it to stop between two tokens; closing the iterator stops too.
+
+        Returns:
+            An iterator over lists of one reply a checkpoint, in their order, and so again for each further picture.
+            ``seconds`` counts no loading and no waiting for others, and for each checkpoint alike the encoder's look at
+            the picture, also where that was shared or kept from before.
+
+        Raises:
+            InputError: nothing can be asked in this way.
+        """
+        asked = self._asked(pictures, question, candidates, turns, temperature, most_tokens)
+        if not checkpoints:
+            raise InputError("No checkpoint was chosen: name at least one, such as mini-l18.")
+        jobs = [Job(id, one) for one in asked for id in checkpoints]
+        return self._run(jobs, stop or threading.Event())
+
+    def ask(self, pictures: Sequence[Picture], question: str, checkpoints: Sequence[str], **how: Any) -> list[Reply]:
+        """The last of ``stream``, with the same arguments."""
+        return deque(self.stream(pictures, question, checkpoints, **how), maxlen=1).pop()
+
+    def ask_many(
+        self,
+        items: Sequence[tuple[Picture, str, Sequence[str]]],
+        checkpoint: str,
+        *,
+        stop: threading.Event | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> list[Reply]:
+        """Ask one checkpoint many questions, greedily and in batches, for sweeps.
+
+        Args:
+            items: (picture, question, candidates) each; () as candidates decides by the question.
+            checkpoint: its id.
+            stop: set it to end early, with the replies so far.
+            on_progress: told (done, in all).
+
+        Raises:
+            CheckpointError: it cannot be had, or cannot answer one of the questions.
+            InputError: one of them cannot be asked in this way.
+        """
+        asked = [self._asked([picture], text, options, (), 0.0, 24)[0] for picture, text, options in items]
+        info, speaker = self._open(checkpoint)
+        replies: list[Reply] = []
+        for start in range(0, len(asked), CHUNK):
+            if stop is not None and stop.is_set():
+                break
+            began = time.perf_counter()
+            some = asked[start : start + CHUNK]
+            with _told(checkpoint):
+                said = speaker.answer_many(some)
+            each = (time.perf_counter() - began) / len(some)
+            empty = Reply(checkpoint, speaker.layers, _reads(info, speaker), done=True, seconds=each)
+            replies += [_with(replace(empty, kind=a.kind), s, info) for a, s in zip(some, said, strict=True)]
+            if on_progress:
+                on_progress(len(replies), len(asked))
+        return replies
+
+    def xray(
+        self,
+        picture: Picture,
+        question: str,
+        *,
+        candidates: Sequence[str] = (),
+        checkpoint: str = "mini-any",
+        columns: Sequence[Sequence[int]] | None = None,
+        stop: Stop | None = None,
+    ) -> XRay:
+        """Ask one question of every layer and of fusions, from one look of the encoder.
+
+        Args:
+            picture: what it is about.
+            question: the text.
+            candidates: the rows; () decides by the question, and takes what was answered where it is open.
+            checkpoint: one whose layers can be chosen.
+            columns: the layers of each column; None takes every single one and the fusions 18 + 23 and 3 + 18 + 23.
+            stop: set it to stop.
+
+        Raises:
+            CheckpointError: its layers cannot be chosen, or it cannot be had.
+            InputError: the question cannot be asked in this way, or it was stopped.
+        """
+        from explorer.models.columns import read_columns
+
+        asked = self._asked([picture], question, candidates, (), 0.0, 24)[0]
+        info = self.info(checkpoint)
+        folder = find_mini(CheckpointId.parse(checkpoint).name, self._root)
+        if folder is None or not info.choosable:
+            raise CheckpointError(
+                f"{info.title} always reads the same layers: an X-ray needs a checkpoint whose layers can be chosen."
+            )
+        parts = self._parts(folder, info.encoder)
+        chosen = self._columns(parts, columns)
+        began = time.perf_counter()
+        with _told(checkpoint):
+            rows, found = read_columns(parts, chosen, asked, stop or NEVER)
+        if len(found) < len(chosen):
+            raise InputError("The X-ray was stopped.")
+        probabilities = np.array([[p for _, p in said.probabilities] for said in found], np.float64)
+        answers = tuple(said.text for said in found)
+        return XRay(chosen, rows, probabilities, answers, checkpoint, time.perf_counter() - began)
+
+    def look(self, picture: Picture, question: str, checkpoint: str) -> Looked:
+        """Where a checkpoint looks for the first token of its answer.
+
+        Raises:
+            CheckpointError: it cannot be had, or does not let itself be looked into.
+            InputError: the question cannot be asked in this way.
+        """
+        self._asked([picture], question, (), (), 0.0, 1)
+        _, speaker = self._open(checkpoint)
+        with _told(checkpoint):
+            return replace(speaker.look(picture, question.strip()), checkpoint=checkpoint)
+
+    def _asked(
+        self,
+        pictures: Sequence[Picture],
+        question: str,
+        candidates: Sequence[str],
+        turns: Sequence[tuple[str, str]],
+        temperature: float,
+        most_tokens: int,
+    ) -> list[Asked]:
+        check_asked(pictures, question, candidates, turns, temperature, most_tokens)
+        from explorer.models.speaking import Asked
+
+        text = question.strip()
+        kind, options = decide(text, candidates)
+        before = tuple((str(q), str(a)) for q, a in turns)
+        return [Asked(picture, text, kind, options, before, temperature, most_tokens) for picture in pictures]
+
+    def _open(self, id: str) -> tuple[CheckpointInfo, Speaker]:
+        """A checkpoint, loaded if it is not yet."""
+        info = describe(id, self._root)
+        asked = CheckpointId.parse(id)
+        with _told(id):
+            if id.startswith(SERVED):
+                from explorer.models.served import Served
+
+                return info, Served(id)
+            folder = find_mini(asked.name, self._root)
+            if folder:
+                from explorer.models.mini_speaker import MiniSpeaker
+
+                parts = self._parts(folder, info.encoder)
+                own = describe(asked.name + (f"@{asked.chosen}" if asked.chosen else ""), self._root).layers
+                return info, MiniSpeaker(parts, own, info.layers if info.untrained_swap else ())
+            from explorer.models.transformers_speaker import TransformersSpeaker
+
+            def load() -> tuple[Speaker, int]:
+                speaker = TransformersSpeaker(asked.name, self._device)
+                return speaker, speaker.size_bytes
+
+            speaker = self._models.get((asked.name,), load)
+            return info, speaker.reading(info.layers) if info.untrained_swap else speaker
+
+    def _parts(self, folder: Path, encoder_id: str) -> MiniParts:
+        """A mini checkpoint's own part; read again when its file changed."""
+        from explorer.models.hardware import choose_device
+        from explorer.models.mini_speaker import MiniParts
+        from explorer.models.shared_encoder import SharedEncoder
+
+        with _told(folder.name):
+            if not (folder / MINI_WEIGHTS).is_file():
+                raise CheckpointError(f"{folder.name} is incomplete: {MINI_WEIGHTS} is missing. Restore its folder.")
+            device = choose_device(self._device)
+            encoder = self._encoders.get(encoder_id, lambda: (SharedEncoder(encoder_id, device), 1))
+            changed = (folder / MINI_WEIGHTS).stat().st_mtime_ns
+
+            def load() -> tuple[MiniParts, int]:
+                parts = MiniParts(folder, encoder)
+                return parts, parts.size_bytes
+
+            return self._models.get((str(folder.resolve()), changed), load)
+
+    def _run(self, jobs: Sequence[Job], stop: threading.Event) -> Iterator[list[Reply]]:
+        """Merge what all checkpoints say; mini ones take turns in one thread, the others have one each."""
+        together = [k for k, job in enumerate(jobs) if find_mini(CheckpointId.parse(job.id).name, self._root)]
+        alone = [[k] for k in range(len(jobs)) if k not in together]
+        lanes = ([together] if together else []) + alone
+        return run_jobs(jobs, lanes, self._speak, stop, self._slots if together else None)
+
+    def _speak(self, job: Job, stop: Either) -> Iterator[Reply]:
+        """What one checkpoint says; whatever goes wrong is a sentence in its reply."""
+        reply = Reply(job.id, (), "", kind=job.asked.kind)
+        began, shared = time.perf_counter(), 0.0
+        try:
+            info = self.info(job.id)
+            yield (reply := replace(reply, layers=info.layers, reads=info.reads))
+            info, speaker = self._open(job.id)
+            reply = replace(reply, layers=speaker.layers or info.layers, reads=_reads(info, speaker))
+            began = time.perf_counter()  # loading is no part of answering
+            for said in speaker.speak(job.asked, stop):
+                reply, shared = _with(reply, said, info), said.shared_seconds
+                yield reply
+        except Exception as error:  # one failing checkpoint never stops the others
+            reply = replace(reply, error=_sentence(job.id, error))
+        stopped = (STOPPED,) if stop.is_set() and not reply.error else ()
+        seconds = time.perf_counter() - began + shared
+        yield replace(reply, seconds=seconds, remarks=(*reply.remarks, *stopped), done=True)
+
+    def _columns(self, parts: MiniParts, columns: Sequence[Sequence[int]] | None) -> tuple[tuple[int, ...], ...]:
+        if columns is None:
+            fusions = [fusion for fusion in FUSIONS if set(fusion) <= set(parts.known)]
+            return (*((layer,) for layer in parts.known), *fusions)
+        chosen = tuple(tuple(column) for column in columns)
+        wrong = sorted({layer for column in chosen for layer in column} - set(parts.known))
+        if not chosen or not all(chosen) or wrong:
+            raise InputError(f"{parts.name} cannot read layers {', '.join(map(str, wrong)) or 'none'}: name others.")
+        return chosen
+
+
+@contextmanager
+def _told(id: str) -> Iterator[None]:
+    """Turn whatever a model's code raises into one sentence."""
+    try:
+        yield
+    except ExplorerError:
+        raise
+    except Exception as error:
+        raise CheckpointError(_sentence(id, error)) from error
+
+
+def _sentence(id: str, error: Exception) -> str:
+    if isinstance(error, ExplorerError):
+        return str(error)
+    name, line = printable(id, 80), " ".join(str(error).split())[:160]
+    if isinstance(error, MemoryError) or "out of memory" in line.lower() or type(error).__name__ == "OutOfMemoryError":
+        return f"{name} does not fit into the memory here: choose a smaller checkpoint, or ask fewer at once."
+    return f"{name} could not answer ({type(error).__name__}: {line.rstrip('.')})."
+
+
+def _reads(info: CheckpointInfo, speaker: Speaker) -> str:
+    """What a loaded checkpoint reads, for people."""
+    if not (speaker.layers and speaker.blocks) or (info.layers and not info.choosable):
+        return info.reads
+    return LayerSet(speaker.layers, speaker.blocks).title() + (" · untrained swap" if info.untrained_swap else "")
+
+
+def _with(reply: Reply, said: Said, info: CheckpointInfo) -> Reply:
+    swap = ("Untrained swap: it was never trained on the layers it reads here.",) if info.untrained_swap else ()
+    return replace(reply, text=said.text, probabilities=said.probabilities, remarks=(*swap, *said.remarks))

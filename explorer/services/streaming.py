@@ -1,0 +1,121 @@
+"""Several workers, one stream: threads put what they have into a queue, and a generator tells the whole again."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from explorer.records import Reply
+
+if TYPE_CHECKING:
+    from explorer.models.speaking import Asked
+
+SECONDS_BETWEEN = 0.05
+STOPPED = "Stopped."
+
+
+@dataclass(frozen=True)
+class Job:
+    """One question to one checkpoint."""
+
+    id: str
+    asked: Asked
+
+
+class Either:
+    """Set when one of two events is, or when it was set itself."""
+
+    def __init__(self, other: threading.Event) -> None:
+        """Follow another event."""
+        self._other, self._own = other, threading.Event()
+
+    def is_set(self) -> bool:
+        """Whether to stop."""
+        return self._own.is_set() or self._other.is_set()
+
+    def set(self) -> None:
+        """Stop, without a word to the other."""
+        self._own.set()
+
+
+class Never:
+    """Is never set."""
+
+    def is_set(self) -> bool:
+        """Whether to stop: no."""
+        return False
+
+
+NEVER = Never()
+Speak = Callable[[Job, Either], Iterator[Reply]]
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    lanes: Sequence[Sequence[int]],
+    speak: Speak,
+    stop: threading.Event,
+    slots: threading.BoundedSemaphore | None,
+) -> Iterator[list[Reply]]:
+    """Run jobs side by side and tell all replies whenever one changed.
+
+    Args:
+        jobs: what is to be done.
+        lanes: places of the jobs that one thread does one after the other, a thread a lane.
+        speak: does one job.
+        stop: ends everything between two steps.
+        slots: how many first lanes of all visitors may work at the same time; None for no limit.
+    """
+    replies = [Reply(job.id, (), "", kind=job.asked.kind) for job in jobs]
+    changes: queue.SimpleQueue[tuple[int, Reply]] = queue.SimpleQueue()
+    ending = Either(stop)
+
+    def work(lane: Sequence[int], wait: threading.BoundedSemaphore | None) -> None:
+        if wait is not None:
+            while not wait.acquire(timeout=0.1):
+                if ending.is_set():
+                    return
+        try:
+            for k in lane:
+                if ending.is_set():
+                    return
+                for reply in speak(jobs[k], ending):
+                    changes.put((k, reply))
+        finally:
+            if wait is not None:
+                wait.release()
+
+    for number, lane in enumerate(lanes):
+        wait = slots if number == 0 else None
+        threading.Thread(target=work, args=(lane, wait), name="answer", daemon=True).start()
+    try:
+        yield list(replies)
+        last = time.monotonic()
+        while not all(reply.done for reply in replies):
+            changed = _take(changes, replies)
+            if ending.is_set():
+                break
+            if changed and time.monotonic() - last >= SECONDS_BETWEEN and not all(reply.done for reply in replies):
+                last = time.monotonic()
+                yield list(replies)
+        yield [
+            reply if reply.done else replace(reply, done=True, remarks=(*reply.remarks, STOPPED)) for reply in replies
+        ]
+    finally:
+        ending.set()
+
+
+def _take(changes: queue.SimpleQueue[tuple[int, Reply]], replies: list[Reply]) -> bool:
+    """Take in all that is there, waiting a moment for the first; returns whether there was anything."""
+    changed = False
+    try:
+        k, reply = changes.get(timeout=SECONDS_BETWEEN)
+        while True:
+            replies[k], changed = reply, True
+            k, reply = changes.get_nowait()
+    except queue.Empty:
+        return changed
