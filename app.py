@@ -11,6 +11,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from explorer.models.catalogue import list_encoders
 from explorer.records import Exploration, Fit
+from explorer.services.answer import Answerers
 from explorer.services.explore import Explorer
 from explorer.store import Store, load_exploration
 from explorer.ui.context import Context
@@ -66,6 +67,7 @@ def main() -> None:
         read_examples(flags.examples),
         choosable=not flags.public,
         limit_mb=limit_mb,
+        answerers=Answerers(device=flags.device),
     )
     page = build_page(context)
     serve(page, host=flags.host, port=flags.port, limit_mb=limit_mb)

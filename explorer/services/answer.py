@@ -194,7 +194,7 @@ class Answerers:
             rows, found = read_columns(parts, chosen, asked, stop or NEVER)
         if len(found) < len(chosen):
             raise InputError("The X-ray was stopped.")
-        probabilities = np.array([[p for _, p in said.probabilities] for said in found], np.float64)
+        probabilities = np.array([[p for _, p in said.probabilities] for said in found], np.float32)
         answers = tuple(said.text for said in found)
         return XRay(chosen, rows, probabilities, answers, checkpoint, time.perf_counter() - began)
 
