@@ -81,7 +81,7 @@ def load_model(id: str, folder: Path, model_type: str, dtype: torch.dtype) -> An
     kind = getattr(transformers, MODEL_CLASSES[model_type])
     extra = {"add_pooling_layer": False} if model_type == "vit" else {}
     try:
-        with _quiet():
+        with quiet():
             model, report = kind.from_pretrained(
                 folder, dtype=dtype, local_files_only=True, weights_only=True, output_loading_info=True, **extra
             )
@@ -130,7 +130,7 @@ def read_preprocessing(id: str, folder: Path, model_type: str, vision: Any) -> t
     from transformers import AutoImageProcessor
 
     try:
-        with _quiet():
+        with quiet():
             processor: Any = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
         return _read(processor, model_type, vision)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as problem:
@@ -180,7 +180,7 @@ def _entry(size: Any, key: str) -> int | None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without transformers' own progress bars and reports, which speak of what is checked here."""
     from transformers.utils import logging
 

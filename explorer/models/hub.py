@@ -65,10 +65,13 @@ TRANSFORMERS_FILES = FileChoice(
 
 def cached_folder(repo_id: str, choice: FileChoice, revision: str = "main") -> Path | None:
     """The folder in this machine's cache that holds all weights of a repository, or None. Never asks the network."""
-    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub import errors, try_to_load_from_cache
 
     for name in choice.probe:
-        found = try_to_load_from_cache(repo_id, name, revision=revision)
+        try:
+            found = try_to_load_from_cache(repo_id, name, revision=revision)
+        except errors.HFValidationError:  # no id at all
+            return None
         if isinstance(found, str) and choice.weight_files(path.name for path in Path(found).parent.iterdir()):
             return Path(found).parent
     return None

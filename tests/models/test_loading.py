@@ -1,0 +1,211 @@
+"""Checkpoints of the real classes, tiny and random, answer through their own processors and chat templates."""
+
+import json
+import shutil
+import threading
+
+import numpy as np
+import pytest
+import tiny_llavas
+import torch
+import transformers
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from explorer.models import loading, memory
+from explorer.models.inspect_checkpoint import inspect_checkpoint
+from explorer.models.loading import load_checkpoint
+from explorer.models.memory import count_weights, needed_bytes, plan
+from explorer.models.speaking import Asked
+from explorer.models.transformers_speaker import TransformersSpeaker
+from explorer.records import AnswerKind, CheckpointError, Picture
+
+PICTURE = Picture("noise", np.random.default_rng(0).integers(0, 256, (40, 70, 3), dtype=np.uint8))
+QUESTION = "How many cats are there?"
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    made = {}
+
+    def get(kind):
+        if kind not in made:
+            made[kind] = tiny_llavas.save_checkpoint(kind, tmp_path_factory.mktemp(kind))
+        return made[kind]
+
+    return get
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+    return shutil.copytree(saved("llava"), tmp_path / "copy")
+
+
+def speaker(folder, **how):
+    return TransformersSpeaker(str(folder), "cpu", dtype="float32", **how)
+
+
+def say(who, question=QUESTION, **how):
+    return list(who.speak(Asked(PICTURE, question, **how), threading.Event()))
+
+
+def plainly(folder, layer=None):
+    """What transformers alone answers, and its first logits."""
+    processor = transformers.AutoProcessor.from_pretrained(folder)
+    model = transformers.AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+    if layer is not None:
+        model.config.vision_feature_layer = layer
+    content = [{"type": "image"}, {"type": "text", "text": QUESTION}]
+    text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    given = processor(images=Image.fromarray(PICTURE.pixels), text=text, return_tensors="pt")
+    out = model.generate(**given, max_new_tokens=24, do_sample=False, output_logits=True, return_dict_in_generate=True)
+    told = processor.tokenizer.decode(out.sequences[0, given.input_ids.shape[1] :], skip_special_tokens=True)
+    return told.strip(), out.logits[0][0].softmax(-1)
+
+
+@pytest.mark.parametrize("kind", tiny_llavas.KINDS)
+def test_each_class_answers_as_transformers_alone_and_is_inspected(saved, kind):
+    folder, layers = saved(kind), tiny_llavas.KINDS[kind][2]
+    who = speaker(folder)
+    assert (who.layers, who.blocks) == (layers, tiny_llavas.BLOCKS) and who.size_bytes > 10_000
+    said = say(who)
+    text, chances = plainly(folder)
+    assert said[-1].text == text and (not text or len({one.text for one in said}) > 2)
+    assert said[0].text == "" and [p for _, p in said[-1].probabilities] == pytest.approx(
+        chances.topk(5).values.tolist()
+    )
+    found = inspect_checkpoint(str(folder))
+    assert found.layers.layers == layers and found.check.agrees
+
+
+def test_candidates_share_the_first_token(saved):
+    counts = tuple(map(str, range(11)))
+    said = say(speaker(saved("llava")), kind=AnswerKind.COUNT, candidates=counts)[-1]
+    _, chances = plainly(saved("llava"))
+    own = torch.tensor([chances[tiny_llavas.WORDS.index(count)] for count in counts])
+    assert [name for name, _ in said.probabilities] == list(counts)
+    assert [p for _, p in said.probabilities] == pytest.approx((own / own.sum()).tolist(), abs=1e-5)
+    assert f"{own.sum():.0%} of it fell" in said.remarks[0]
+
+
+@pytest.mark.parametrize(("kind", "layers"), [("llava", (1,)), ("vip", (4, 2, 1))])
+def test_an_untrained_swap_reads_other_layers_with_the_same_weights(saved, kind, layers):
+    who = speaker(saved(kind))
+    before = say(who)[-1]
+    swapped = who.reading(layers)
+    assert swapped.layers == layers and swapped._model is who._model
+    said = say(swapped)[-1]
+    text, chances = plainly(saved(kind), layers[0] if kind == "llava" else list(layers))
+    assert said.text == text and said.probabilities[0][1] == pytest.approx(chances.max().item())
+    assert said.probabilities != before.probabilities and say(who)[-1] == before
+    with pytest.raises(CheckpointError, match="name as many"):
+        who.reading((1, 2))
+
+
+def test_earlier_turns_temperature_and_a_stop(saved):
+    who = speaker(saved("llava"))
+    alone, after = say(who)[-1], say(who, turns=(("What is it?", "A room."),))[-1]
+    assert alone.probabilities != after.probabilities
+    assert len({say(who, temperature=1.5)[-1].text for _ in range(4)}) > 1
+    stop = threading.Event()
+    heard = []
+    for said in who.speak(Asked(PICTURE, QUESTION, most_tokens=512), stop):
+        heard.append(said)
+        if said.text:
+            stop.set()
+    assert len(heard) < 100
+    many = who.answer_many([Asked(PICTURE, QUESTION), Asked(PICTURE, "Is there a cat?")])
+    assert many[0] == alone and len(many) == 2
+    with pytest.raises(CheckpointError, match="cannot be seen"):
+        who.look(PICTURE, QUESTION)
+
+
+def test_what_its_own_code_cannot_do_is_one_sentence(saved):
+    with pytest.raises(CheckpointError, match="failed on this"):
+        say(speaker(saved("llava")).reading((0,)))  # transformers cannot read layer 0 alone
+
+
+def refuses(folder, says, **how):
+    with pytest.raises(CheckpointError, match=says) as caught:
+        load_checkpoint(str(folder), device="cpu", **how)
+    text = str(caught.value)
+    assert "\n" not in text and text.endswith(".") and len(text) < 500
+
+
+def test_folders_that_cannot_be_asked(copy, tmp_path):
+    weights = copy / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    refuses(copy, "damaged or incomplete")
+    weights.write_bytes(b"<html>")
+    refuses(copy, "damaged or incomplete")
+    weights.unlink()
+    refuses(copy, "holds no complete weights")
+    weights.write_bytes(whole)
+    tensors = load_file(weights)
+    save_file({k: v for k, v in tensors.items() if "layers.1.mlp.up_proj" not in k}, weights, {"format": "pt"})
+    refuses(copy, "lacks 1 weights, .*up_proj.weight for one")
+    weights.write_bytes(whole)
+    (copy / "chat_template.jinja").unlink()
+    refuses(copy, "lacks a chat template")
+    refuses(tmp_path / "nowhere", "nowhere")
+    (copy / "config.json").write_text("{")
+    refuses(copy, "cannot be loaded")
+
+
+def test_code_in_a_folder_is_never_run(copy, tmp_path):
+    (copy / "modeling_evil.py").write_text(f"open({str(tmp_path / 'touched')!r}, 'w')\nclass Evil: pass\n")
+    config = json.loads((copy / "config.json").read_text())
+    config |= {
+        "model_type": "evil",
+        "auto_map": dict.fromkeys(("AutoConfig", "AutoModelForImageTextToText"), "modeling_evil.Evil"),
+    }
+    (copy / "config.json").write_text(json.dumps(config))
+    refuses(copy, "cannot be loaded")
+    assert not (tmp_path / "touched").exists()
+
+
+def test_weights_are_counted_from_headers(saved):
+    model = transformers.AutoModelForImageTextToText.from_pretrained(saved("vip"))
+    assert count_weights(saved("vip")) == sum(weight.numel() for weight in model.parameters())
+
+
+def test_it_is_told_before_the_load_that_it_does_not_fit(saved, monkeypatch):
+    asked = []
+    monkeypatch.setattr(loading, "free_bytes", lambda device: 290_000_000)
+    monkeypatch.setattr(loading, "_load_model", lambda *_: pytest.fail("it was loaded"))
+    refuses(
+        saved("llava"),
+        "does not fit: in bfloat16 it needs 0.3 GB of memory, and 0.3 GB are free on cpu. Close",
+        make_room=asked.append,
+    )
+    assert asked == [needed_bytes(count_weights(saved("llava")), "float32")] or len(asked) == 1
+
+
+def test_a_plan_takes_the_first_format_that_fits():
+    seven = 7_063_000_000
+    assert plan("x", seven, ["float32", "bfloat16"], 64_000_000_000, "cpu").form == "float32"
+    assert plan("x", seven, ["float32", "bfloat16"], 20_000_000_000, "cpu").form == "bfloat16"
+    assert plan("x", seven, ["float32"], None, "cpu").form == "float32"
+    with pytest.raises(CheckpointError, match=r"needs 15.8 GB of memory, and 8.0 GB are free on cuda:0.*#bits=4"):
+        plan("x", seven, ["bfloat16"], 8_000_000_000, "cuda:0")
+    assert plan("x", seven, ["4 bits"], 8_000_000_000, "cuda:0").needed_bytes < 6e9
+
+
+def test_free_memory_heeds_a_container(monkeypatch, tmp_path):
+    machine = memory.free_bytes("cpu")
+    assert machine is None or machine > 1e6
+    (tmp_path / "max").write_text("3000000\n")
+    (tmp_path / "now").write_text("1000000\n")
+    monkeypatch.setattr(memory, "CGROUPS", ((str(tmp_path / "max"), str(tmp_path / "now")),))
+    assert memory.free_bytes("cpu") == 2_000_000
+    (tmp_path / "max").write_text("max")
+    assert memory.free_bytes("cpu") != 2_000_000
+
+
+def test_few_bits_without_what_they_need(saved, monkeypatch):
+    refuses(saved("llava"), "4 or 8 bits, not in 3", bits=3)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    refuses(saved("llava"), r"needs bitsandbytes and accelerate: run `pip install", bits=4)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    refuses(saved("llava"), "needs a CUDA GPU", bits=8)
