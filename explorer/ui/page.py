@@ -14,6 +14,7 @@ from explorer.ui.components.header import header
 from explorer.ui.context import Context, Json
 from explorer.ui.errors import spoken
 from explorer.ui.layers_tab import LayersTab
+from explorer.ui.links import Link, Opener, link_to, open_link, read_link
 from explorer.ui.session import Session, Source, thumbnail
 from explorer.ui.tabs import Tab, Wiring
 
@@ -46,9 +47,13 @@ class Page:
         """Make all components inside the open ``page`` and listen to them."""
         context = self.context
         first, value = self.layers.analysis(Session())
-        session, timer = gr.State(first), gr.Timer(POLL_SECONDS, active=True)
+        session, timer = gr.State(first), gr.Timer(POLL_SECONDS, active=False)  # begins when a link is opened
         top = header(
-            self._header(first), context.encoder_state(), limit_mb=context.limit_mb, choosable=context.choosable
+            self._header(first),
+            context.encoder_state(),
+            limit_mb=context.limit_mb,
+            choosable=context.choosable,
+            tabs=[{"id": "layers", "title": "Layers"}, *({"id": tab.id, "title": tab.title} for tab in self.tabs)],
         )
         parts = [session, top]
         with gr.Tabs(selected="layers") as row:
@@ -78,6 +83,8 @@ class Page:
         view.outdated(self.look_again, session, parts, **how)
         top.encoder_asked(self.use_encoder, None, [top, timer], show_progress="hidden", api_visibility="private")
         timer.tick(self.poll, session, [*parts, timer], trigger_mode="once", **how)
+        top.link_asked(self.copy_link, session, top, show_progress="hidden", api_visibility="private")
+        page.load(self.open_link, session, [*parts, timer], **how)
         page.load(self.list_encoders, None, top, show_progress="hidden", api_visibility="private")
         for tab in self.tabs:
             tab.wire(Wiring(session, parts, self._show))
@@ -146,8 +153,28 @@ class Page:
         loading, encoder = state["phase"] == "loading", state["encoder"]
         timer = gr.Timer(active=loading)
         if loading or encoder is None or self.layers.is_current(session):
-            return session, gr.update(status=state), *self._rest(gr.update(encoder_state=state), None), timer
+            return gr.skip(), gr.update(status=state), *self._rest(gr.update(encoder_state=state), None), timer
         return *self._show(session), timer
+
+    def open_link(self, session: Session, request: gr.Request) -> tuple[Any, ...]:
+        """Show what the page's address asks for; from then on the encoder is watched."""
+        link, problems = read_link(request.query_params)
+        timer = gr.Timer(active=True)
+        if link == Link() and not problems:
+            return gr.skip(), gr.skip(), *self._rest(gr.skip(), None), timer
+        openers: dict[str, Opener] = {}
+        for tab in self.tabs:
+            openers |= getattr(tab, "openers", {})
+        session, more = open_link(link, session, self.context, openers)
+        if link.tab and link.tab not in ("layers", *(tab.id for tab in self.tabs)):
+            more.append(f"The link's tab {printable(link.tab, 40)} does not exist.")
+        known = next((tab.id for tab in self.tabs if tab.id == link.tab), None)
+        return *self._show(session, known or ("answers" if link.case else None), [*problems, *more]), timer
+
+    def copy_link(self, session: Session, event: gr.EventData) -> Any:
+        """Write the link to what the visitor sees."""
+        link, note = link_to(session, self.context, _said(event))
+        return gr.update(link={"query": link.query(), "note": note, "asked": _said(event).get("asked")})
 
     def list_encoders(self) -> Any:
         """Tell which encoders are known, and whether they are on this machine."""

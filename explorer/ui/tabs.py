@@ -34,6 +34,9 @@ class Tab(Protocol):
 
     Attributes:
         id, title: in links, and for people.
+
+    A tab may also have ``openers``: what it opens by parameters of the page's address, such as
+    ``{"case": lambda session, case_id: session with that case's picture and question}``; see ``links.py``.
     """
 
     id: str

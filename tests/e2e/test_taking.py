@@ -58,3 +58,28 @@ def test_figures_are_saved_as_png_svg_and_csv_and_copied(open_page):
     assert "image/png" in kinds
     page.keyboard.press("Escape")
     assert not page.locator(".take-lrs details").evaluate("menu => menu.open")
+
+
+def test_a_link_reopens_the_view(open_page, address):
+    page = open_page()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator(".thumb > button").nth(1).click()
+    page.wait_for_function("document.querySelector('.notes').textContent.includes('b wide')")
+    page.locator(".frame").nth(5).click()
+    page.locator("input[name=lv-mode][value=norm]").check(force=True)
+    page.get_by_role("button", name="Copy link").click()
+    page.locator(".shared-said", has_text="The link is copied.").wait_for()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert link.startswith(address) and "example=b+wide" in link and "layer=5" in link and "mode=norm" in link
+    assert page.locator(".address").input_value() == link
+    page.goto(link)
+    page.wait_for_selector(".badge[data-live=true]")
+    page.wait_for_function("document.querySelector('.notes').textContent.includes('b wide')")
+    assert "layer 5" in page.locator(".layer-out").inner_text()
+    assert page.locator("input[name=lv-mode][value=norm]").is_checked()
+    page.goto(f"{address}?layer=3&patch=7&mode=similar&fit=round&example=nothing")
+    page.locator(".hd .notice:not([hidden])").wait_for()
+    said = page.locator(".hd .notice").inner_text()
+    assert "fit round" in said and "nothing does not exist" in said
+    page.wait_for_function("document.querySelector('.readout').textContent.includes('row 1, column 8: cosine 1.00')")
+    assert "layer 3" in page.locator(".layer-out").inner_text()

@@ -112,10 +112,10 @@ def test_no_picture_at_all_is_said(context):
 
 def test_polling_shows_the_picture_once_the_encoder_is_ready_and_then_stops(context, explorer):
     page = Page(context)
-    session, _, view, *_, timer = page.poll(Session())
-    assert timer.active and "value" not in view and not session.live
+    _, _, view, *_, timer = page.poll(Session())
+    assert timer.active and "value" not in view
     explorer.ready()
-    session, top, view, *_, timer = page.poll(session)
+    session, top, view, *_, timer = page.poll(Session())
     assert not timer.active and session.live and view["value"]["live"] and top["status"]["phase"] == "ready"
     assert "value" not in page.poll(session)[2]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -9,7 +10,14 @@ import gradio as gr
 from explorer.ui.components.files import joined
 
 
-def header(value: dict[str, Any], status: dict[str, Any], *, limit_mb: int, choosable: bool) -> gr.HTML:
+def header(
+    value: dict[str, Any],
+    status: dict[str, Any],
+    *,
+    limit_mb: int,
+    choosable: bool,
+    tabs: Sequence[dict[str, str]] = (),
+) -> gr.HTML:
     """Make the component.
 
     Args:
@@ -17,19 +25,23 @@ def header(value: dict[str, Any], status: dict[str, Any], *, limit_mb: int, choo
         status: ``{id, phase, fraction, message, encoder}``, the last None or an ``EncoderInfo`` as a dict.
         limit_mb: the largest file, in millions of bytes.
         choosable: whether a visitor may load another encoder.
+        tabs: ``{id, title}`` of each, for links.
 
     Its events: ``picture_chosen`` and ``picture_removed`` ({index}), ``pictures_added`` ({files: [{path, name}],
-    problems}), ``fit_chosen`` ({fit}) and ``encoder_asked`` ({id}).
+    problems}), ``fit_chosen`` ({fit}), ``encoder_asked`` ({id}) and ``link_asked`` ({tab, layer, patch, compared, mode,
+    asked}), which is answered by the property ``link`` ({query, note, asked}).
     """
     return gr.HTML(
         value=value,  # type: ignore[arg-type]
         html_template=joined("header.html"),
         css_template=joined("header.css"),
-        js_on_load=joined("header.js"),
+        js_on_load=joined("header.js", "header.link.js"),
         apply_default_css=False,
         elem_id="page-header",
         status=status,
         encoders=[],
         limit_mb=limit_mb,
         choosable=choosable,
+        tabs=list(tabs),
+        link=None,
     )

@@ -42,6 +42,7 @@ function drawLayer() {
   readOut();
   markFilm();
   paintAxes();
+  window.vle = { ...window.vle, layer: S.layer, patch: S.patch, compared: S.from, mode: S.mode };
 }
 
 function paintLegend() {
@@ -247,6 +248,7 @@ function keepChoices(before) {
   }
   if (!before || before.P !== D.P) { S.patch = -1; cursor = 0; }
   hovered = -1;
+  takeFromLink();
   if (S.groups !== "drawn" && !D.groups[S.groups]) S.groups = "automatic";
   if (before?.encoder.heads !== D.encoder.heads) S.head = -1;
   const heads = [...Array(D.encoder.heads).keys()].map((head) => new Option(`head ${head + 1}`, head));

@@ -12,7 +12,7 @@ import gradio as gr
 
 from explorer.ui.components.files import joined
 
-SCRIPTS = ("colour", "modes", "picture", "film", "lrs", "groups", "take")
+SCRIPTS = ("colour", "modes", "picture", "film", "lrs", "groups", "take", "link")
 
 
 def layers_view(value: dict[str, Any] | None) -> gr.HTML:
