@@ -179,6 +179,7 @@ class Explorer:
         fit: Fit = Fit.ENCODER,
         kinds: Collection[str] = KINDS,
         on_progress: Callable[[int], None] | None = None,
+        on_matrices: Callable[[dict[str, Tensor]], None] | None = None,
     ) -> dict[str, Similarity]:
         """LRS over many pictures, taken one batch at a time: memory does not grow with their number.
 
@@ -187,6 +188,7 @@ class Explorer:
             fit: how each is laid on the input.
             kinds: some of ``KINDS``.
             on_progress: told how many pictures are done.
+            on_matrices: given each batch's matrices [N, L, L] by kind, for what compares single pictures.
 
         Raises:
             InputError: there is no picture.
@@ -200,7 +202,9 @@ class Explorer:
         def take_in() -> None:
             with as_encoder_error(encoder):
                 features = encoder.forward([encoder.view(picture, fit) for picture in batch])
-                stream.add(compare_layers(features, kinds))
+                stream.add(matrices := compare_layers(features, kinds))
+            if on_matrices:
+                on_matrices(matrices)
 
         for picture in pictures:
             batch.append(picture)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from typing import Any
 
 import gradio as gr
 
 from explorer.records import ExplorerError, Fit, InputError, Picture
+from explorer.services.comparison import Comparison
 from explorer.ui.components.layers_view import layers_view
 from explorer.ui.context import Context, Json
 from explorer.ui.payload import analysis_id, exploration_payload, packed, similarity_payload
 from explorer.ui.session import Session
 
 LONGEST_TEXT = 200
+UNLIKE = 12  # pictures named as unlike the rest
 UNANSWERED = "() => document.dispatchEvent(new CustomEvent('vle-unanswered'))"
 Compute = Callable[[Picture, Fit, Any], Json]
 
@@ -47,6 +49,8 @@ class LayersTab:
                 concurrency_limit=2,
                 api_visibility="private",
             )
+            if event == "overall_asked":
+                view.overall_stopped(None, None, None, cancels=[asked], api_visibility="private")
             asked.failure(None, None, None, js=UNANSWERED, api_visibility="private")
         return view
 
@@ -113,17 +117,29 @@ class LayersTab:
 
         return gr.update(attention=self._answer(session, event, compute))
 
-    def compare_all(self, session: Session, event: gr.EventData) -> Any:
-        """Average the layer × layer matrices over all pictures in use."""
+    def compare_all(self, session: Session, event: gr.EventData) -> Iterator[Any]:
+        """Average the layer × layer matrices over all pictures in use, telling how many are done."""
+        encoder, sources = self.context.explorer.encoder, self.context.in_use(session)
+        over = self._over(session, encoder.id if encoder else "")["id"]
+        running = Comparison(self.context.explorer, map(self.context.shelf.picture, sources), session.fit)
+        first = 0 if not session.own else len(self.context.examples)
 
         def compute(picture: Picture, fit: Fit, about: Any) -> Json:
-            sources = self.context.in_use(session)
-            found = self.context.explorer.similarity_over(map(self.context.shelf.picture, sources), fit)
-            return {"lrs": {kind: similarity_payload(one) for kind, one in found.items()}}
+            found, unlike = running.result()
+            named = [
+                asdict(one) | {"index": first + one.index, "name": sources[one.index].name} for one in unlike[:UNLIKE]
+            ]
+            return {"lrs": {kind: similarity_payload(one) for kind, one in found.items()}, "unlike": named}
 
-        encoder = self.context.explorer.encoder
-        over = self._over(session, encoder.id if encoder else "")["id"]
-        return gr.update(overall=self._answer(session, event, compute) | {"over": over})
+        said = event._data if isinstance(event._data, dict) else {}
+        try:
+            if said.get("id") == session.shown and self.is_current(session):
+                for done in running.progress():
+                    told = {"question": said.get("question"), "over": over, "progress": [done, len(sources)]}
+                    yield gr.update(overall=told)
+            yield gr.update(overall=self._answer(session, event, compute) | {"over": over})
+        finally:
+            running.stop()
 
     def _answer(self, session: Session, event: gr.EventData, compute: Compute) -> Json:
         """Answer a question about the analysis on show; what went wrong is one sentence in the answer."""

@@ -15,11 +15,13 @@ from explorer.ui.context import Context, Json
 from explorer.ui.errors import spoken
 from explorer.ui.layers_tab import LayersTab
 from explorer.ui.links import Link, Opener, link_to, open_link, read_link
-from explorer.ui.session import Session, Source, thumbnail
+from explorer.ui.session import MOST_OWN, Session, Source, is_zip, thumbnail, unzipped
 from explorer.ui.tabs import Tab, Wiring
 
 TITLE = "Visual Layer Explorer"
 POLL_SECONDS = 0.7
+SHOWN_OWN = 32  # of a visitor's pictures as small copies; the others are in "all pictures"
+TOLD = 12  # files that cannot be used, one by one
 SETTLED = "() => document.dispatchEvent(new CustomEvent('vle-settled'))"
 
 
@@ -40,7 +42,8 @@ class Page:
         self.tabs: tuple[Tab, ...] = ()  # those after "Layers", in their order on the page
         self._parts: dict[str, int] = {}  # how many components of each follow the picture
         self._example_items = [
-            {"name": source.name, "thumb": thumbnail(source.path), "own": False} for source in context.examples
+            {"name": source.name, "thumb": thumbnail(source.path), "own": False, "index": index}
+            for index, source in enumerate(context.examples)
         ]
 
     def build(self, page: gr.Blocks) -> None:
@@ -81,6 +84,7 @@ class Page:
             done = getattr(top, event)(handler, session, parts, trigger_mode="always_last", **how)
             done.then(None, None, None, js=SETTLED, api_visibility="private")
         view.outdated(self.look_again, session, parts, **how)
+        view.picture_asked(self.choose_picture, session, parts, trigger_mode="always_last", **how)
         top.encoder_asked(self.use_encoder, None, [top, timer], show_progress="hidden", api_visibility="private")
         timer.tick(self.poll, session, [*parts, timer], trigger_mode="once", **how)
         top.link_asked(self.copy_link, session, top, show_progress="hidden", api_visibility="private")
@@ -96,8 +100,11 @@ class Page:
 
     @spoken
     def remove_picture(self, session: Session, event: gr.EventData) -> tuple[Any, ...]:
-        """Forget one of the visitor's own pictures."""
-        index, first = self._index(session, event), len(self.context.examples)
+        """Forget one of the visitor's own pictures, or all of them."""
+        first = len(self.context.examples)
+        if _said(event).get("index") == "all":
+            return self._show(replace(session, own=(), current=min(session.current, max(0, first - 1))))
+        index = self._index(session, event)
         if index < first:
             raise InputError("Example pictures cannot be removed.")
         own = session.own[: index - first] + session.own[index - first + 1 :]
@@ -118,14 +125,26 @@ class Page:
         said = _said(event)
         files = said.get("files")
         problems = [printable(str(text)) for text in said.get("problems") or []][:8]
-        good = []
+        good: list[Source] = []
         for file in files if isinstance(files, list) else []:
             try:
                 source = _uploaded(file)
-                self.context.shelf.picture(source)
-                good.append(source)
+                found, beyond = unzipped(source) if is_zip(source.path) else ([source], [])
             except InputError as error:
                 problems.append(str(error))
+                continue
+            problems += beyond
+            for each in found:
+                try:
+                    self.context.shelf.picture(each)
+                    good.append(each)
+                except InputError as error:
+                    problems.append(str(error))
+        if len(problems) > TOLD:
+            problems = [*problems[:TOLD], f"So it is with {len(problems) - TOLD} more."]
+        if room := max(0, len(good) + len(session.own) - MOST_OWN):
+            problems.append(f"At most {MOST_OWN} pictures can be in use at once: {room} were left out.")
+            good = good[: len(good) - room]
         if not good:
             return session, gr.update(value=self._header(session, problems)), *self._rest(gr.skip(), None)
         return self._show(session.having(good, len(self.context.examples)), problems=problems)
@@ -194,9 +213,22 @@ class Page:
         return [view, *(update for some in others for update in some), row]
 
     def _header(self, session: Session, problems: list[str] | None = None) -> Json:
-        own = [{"name": source.name, "thumb": self.context.shelf.thumb(source), "own": True} for source in session.own]
+        first = len(self.context.examples)
+        shown = set(range(min(SHOWN_OWN, len(session.own))))
+        if session.own and session.current >= first + len(shown):
+            shown.add(min(session.current - first, len(session.own) - 1))
+        own = [
+            {
+                "name": session.own[k].name,
+                "thumb": self.context.shelf.thumb(session.own[k]),
+                "own": True,
+                "index": first + k,
+            }
+            for k in sorted(shown)
+        ]
         return {
             "items": self._example_items + own,
+            "more": len(session.own) - len(own),
             "current": session.current,
             "fit": session.fit.value,
             "problems": problems or [],

@@ -6,30 +6,38 @@ import json
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from explorer.records import Fit, InputError, Picture
+from explorer.services.archives import Zip, ZipLimits
 from explorer.services.pictures import read_picture
 from explorer.ui.payload import data_url
 
-MOST_OWN = 32
+MOST_OWN = 300
+MOST_ZIP_BYTES = 1 << 30  # unpacked, of one zip
 KEPT_PICTURES = 24  # in memory, of all visitors together, at most 12 MiB each
 KEPT_THUMBS = 1000
 THUMB_PX = 96
+Place = tuple[Path, int]  # a file, and the member of a zip
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a picture is, what it is called, who made it, and, of a generated scene, its record as JSON."""
+    """Where a picture is, what it is called, who made it, and, of a generated scene, its record as JSON.
+
+    A picture in a zip is its ``member``, counted from 0; -1 is the file itself.
+    """
 
     path: Path
     name: str
     credit: str = ""
     scene: str = ""
+    member: int = -1
 
 
 @dataclass(frozen=True)
@@ -95,14 +103,46 @@ def thumbnail(path: Path) -> str:
         return data_url(np.asarray(image.convert("RGB")), THUMB_PX)
 
 
+def is_zip(path: Path) -> bool:
+    """Whether a file is a zip, by its first bytes."""
+    with path.open("rb") as file:
+        return file.read(4) in (b"PK\3\4", b"PK\5\6")
+
+
+@lru_cache(maxsize=8)
+def _zip(path: Path) -> Zip:
+    return Zip(path, ZipLimits(entries=MOST_OWN, total_bytes=MOST_ZIP_BYTES))
+
+
+def unzipped(source: Source) -> tuple[list[Source], list[str]]:
+    """The pictures of a zip, not yet opened, and a sentence on what exceeds the limits; nothing is written.
+
+    Raises:
+        InputError: the archive is damaged.
+    """
+    archive = _zip(source.path)
+    names = [name for name, _ in archive.entries(range(len(archive)))]
+    if not names and not archive.left_out:
+        raise InputError(f"{source.name} holds no pictures: zip some and add it again.")
+    members = [replace(source, name=name, member=index) for index, name in enumerate(names)]
+    return members, [reason for _, reason in archive.left_out]
+
+
+def _read(source: Source) -> Picture:
+    if source.member < 0:
+        return read_picture(source.path, source.name)
+    _, read = next(_zip(source.path).entries([source.member]))
+    return read()
+
+
 class Shelf:
     """Pictures by their file: read once, the least recently used forgotten; may be used from any thread."""
 
     def __init__(self) -> None:
         """Start empty."""
         self._lock = threading.Lock()
-        self._pictures: OrderedDict[Path, Picture] = OrderedDict()
-        self._thumbs: OrderedDict[Path, str] = OrderedDict()
+        self._pictures: OrderedDict[Place, Picture] = OrderedDict()
+        self._thumbs: OrderedDict[Place, str] = OrderedDict()
 
     def picture(self, source: Source) -> Picture:
         """The picture of a source.
@@ -110,33 +150,35 @@ class Shelf:
         Raises:
             InputError: the file cannot be read, or is no longer kept.
         """
+        place = (source.path, source.member)
         with self._lock:
-            if source.path in self._pictures:
-                self._pictures.move_to_end(source.path)
-                return self._pictures[source.path]
+            if place in self._pictures:
+                self._pictures.move_to_end(place)
+                return self._pictures[place]
         if not source.path.is_file():
             raise InputError(f"{source.name} is no longer kept here: add it again.")
-        picture = read_picture(source.path, source.name)
+        picture = _read(source)
         thumb = data_url(picture.pixels, THUMB_PX)
         with self._lock:
-            _put(self._pictures, source.path, picture, KEPT_PICTURES)
-            _put(self._thumbs, source.path, thumb, KEPT_THUMBS)
+            _put(self._pictures, place, picture, KEPT_PICTURES)
+            _put(self._thumbs, place, thumb, KEPT_THUMBS)
         return picture
 
     def thumb(self, source: Source) -> str:
         """A small copy as a data URL, "" where the file is no longer kept."""
+        place = (source.path, source.member)
         with self._lock:
-            if source.path in self._thumbs:
-                self._thumbs.move_to_end(source.path)
-                return self._thumbs[source.path]
+            if place in self._thumbs:
+                self._thumbs.move_to_end(place)
+                return self._thumbs[place]
         try:
             return data_url(self.picture(source).pixels, THUMB_PX)
         except InputError:
             return ""
 
 
-def _put(kept: OrderedDict[Path, Any], path: Path, value: Any, most: int) -> None:
-    kept[path] = value
-    kept.move_to_end(path)
+def _put(kept: OrderedDict[Place, Any], place: Place, value: Any, most: int) -> None:
+    kept[place] = value
+    kept.move_to_end(place)
     while len(kept) > most:
         kept.popitem(last=False)

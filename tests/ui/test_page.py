@@ -1,5 +1,7 @@
 import dataclasses
+import io
 import json
+import zipfile
 
 import gradio as gr
 import numpy as np
@@ -43,8 +45,9 @@ class SyntheticExplorer:
     def cls_attention(self, picture, fit):
         return np.arange(2 * 4 * 16, dtype=np.float32).reshape(2, 4, 16)
 
-    def similarity_over(self, pictures, fit):
+    def similarity_over(self, pictures, fit, on_progress, on_matrices):
         count = len(list(pictures))
+        on_progress(count)
         return {
             kind: dataclasses.replace(one, pictures=count)
             for kind, one in make_exploration(blocks=2, rows=4, cols=4)[0].similarity.items()
@@ -171,6 +174,69 @@ def test_only_bad_files_leave_everything_in_place(context, uploads):
     assert top["value"]["problems"] == ["empty.png is empty (0 bytes): take another copy of the picture."]
 
 
+def png(colour):
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 40), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def zipped(path, **members):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return {"path": str(path), "name": path.name}
+
+
+def test_a_zip_gives_its_pictures_and_a_sentence_on_each_other_file(context, explorer, uploads):
+    explorer.ready()
+    nested = zipped(uploads / "inner.zip", **{"deep.png": png("red")})
+    members = {
+        "../../x.png": png("red"),
+        "folder/blue.png": png("blue"),
+        "damaged.png": png("red")[:60],
+        "note.txt": "hi",
+    }
+    members |= {"inner.zip": (uploads / "inner.zip").read_bytes(), "__MACOSX/._x": b"x", "C:\\evil.png": png("green")}
+    before = sorted(path for path in uploads.parent.rglob("*"))
+    file = zipped(uploads / "many.zip", **members)
+    page = Page(context)
+    session, top, view, *_ = page.add_pictures(Session(), event(files=[file], problems=[]))
+    assert [source.name.split("/", 1)[1] for source in session.own] == [
+        "../../x.png",
+        "folder/blue.png",
+        "C:\\evil.png",
+    ]
+    said = top["value"]["problems"]
+    assert len(said) == 3 and "damaged" in said[0] and "note.txt" in said[1] and "zip inside a zip" in said[2]
+    assert sorted(path for path in uploads.parent.rglob("*")) == sorted([*before, uploads / "many.zip"])
+    assert view["value"]["name"].endswith("x.png")
+    _, _, view, *_ = page.choose_picture(session, event(index=4))
+    assert view["value"]["name"] == "many.zip/folder/blue.png"
+    assert context.picture(dataclasses.replace(session, current=4)).pixels[0, 0].tolist() == [0, 0, 255]
+    assert page.remove_picture(session, event(index="all"))[0].own == () and nested
+
+
+def test_a_zip_of_ten_thousand_is_read_up_to_the_limit(context, explorer, uploads):
+    explorer.ready()
+    content = png("gold")
+    file = zipped(uploads / "huge.zip", **{f"{k:05}.png": content for k in range(10_000)})
+    session, top, *_ = Page(context).add_pictures(Session(), event(files=[file], problems=[]))
+    assert len(session.own) == 300 and len(top["value"]["items"]) == 3 + 32 and top["value"]["more"] == 268
+    assert top["value"]["problems"] == [
+        "huge.zip holds 10,000 files, and the first 300 are read: 9,700 were left out. Divide it into several zips."
+    ]
+    session, top, *_ = Page(context).add_pictures(session, event(files=[file], problems=[]))
+    assert len(session.own) == 300 and "300 were left out" in top["value"]["problems"][-1]
+
+
+def test_a_zip_that_is_none_is_told(context, uploads):
+    (uploads / "broken.zip").write_bytes(b"PK\3\4 and then nothing")
+    files = [{"path": str(uploads / "broken.zip"), "name": "broken.zip"}, zipped(uploads / "empty.zip")]
+    session, top, *_ = Page(context).add_pictures(Session(), event(files=files, problems=[]))
+    assert session == Session()
+    assert ["damaged" in said or "no pictures" in said for said in top["value"]["problems"]] == [True, True]
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../etc/passwd", "https://example.org/a.png", None, 3, ""])
 def test_files_outside_of_the_uploads_are_refused(context, uploads, path):
     _, top, *_ = Page(context).add_pictures(Session(), event(files=[{"path": path, "name": "x"}]))
@@ -217,8 +283,9 @@ def test_answers_name_their_question(tab):
     assert (answer["id"], answer["question"], answer["about"]) == (id, 7, 5) and "problem" not in answer
     answer = layers.attend(session, event(id=id, question=8, about=None))["attention"]
     assert len(answer["map"]["low"]) > 0
-    answer = layers.compare_all(session, event(id=id, question=9))["overall"]
-    assert answer["lrs"]["token"]["pictures"] == 3 and len(answer["over"]) == 20
+    *_, last = layers.compare_all(session, event(id=id, question=9))
+    answer = last["overall"]
+    assert answer["lrs"]["token"]["pictures"] == 3 and len(answer["over"]) == 20 and answer["unlike"] == []
 
 
 @pytest.mark.parametrize("patch", [None, "5", 1.5, True, [1]])

@@ -41,8 +41,8 @@ def test_added_pictures_are_counted_after_the_examples():
 
 
 def test_too_many_pictures_are_refused():
-    with pytest.raises(InputError, match="At most 32 pictures"):
-        Session().having([Source("/x", "x")] * 33, examples=0)
+    with pytest.raises(InputError, match="At most 300 pictures"):
+        Session().having([Source("/x", "x")] * 301, examples=0)
 
 
 def test_the_shelf_reads_once_and_forgets_the_oldest(tmp_path, monkeypatch):

@@ -40,8 +40,10 @@ function drawPictures() {
   const said = props.value;
   if (!said) return;
   const focused = document.activeElement?.closest?.(".thumb") ? said.current : -1;
-  $(".thumbs").replaceChildren(...said.items.map((item, index) => thumb(item, index, index === said.current)));
-  if (focused >= 0) $(".thumbs").children[focused]?.firstChild.focus();
+  $(".thumbs").replaceChildren(...said.items.map((item) => thumb(item, item.index, item.index === said.current)));
+  if (focused >= 0) $(`.thumb[data-index="${focused}"]`)?.firstChild.focus();
+  $(".more-pictures").textContent = said.more ? `and ${said.more} more of yours` : "";
+  $(".remove-all").hidden = said.items.filter((item) => item.own).length < 2;
   $(".fit").value = said.fit;
   notice(said.problems.join("\n"));
 }
@@ -57,6 +59,7 @@ function thumb(item, index, chosen) {
     trigger("picture_chosen", { index });
   });
   const made = make("span", { className: "thumb" }, button);
+  made.dataset.index = index;
   if (!item.own) return made;
   const remove = make("button", { type: "button", className: "remove", textContent: "×", title: `Remove ${item.name}` });
   remove.setAttribute("aria-label", `Remove ${item.name}`);
@@ -69,12 +72,12 @@ function thumb(item, index, chosen) {
 }
 
 function mark(index) {
-  [...$(".thumbs").children].forEach((each, at) => each.firstChild.setAttribute("aria-pressed", at === index));
+  [...$(".thumbs").children].forEach((each) => each.firstChild.setAttribute("aria-pressed", Number(each.dataset.index) === index));
 }
 
 async function add(files) {
   const limit = props.limit_mb * 1e6;
-  const chosen = [...files];
+  const chosen = [...files].slice(0, 400); // many more come in a zip
   if (!chosen.length || busy) return;
   const tooLarge = chosen.filter((file) => file.size > limit).map((file) => file.name);
   notice("");
@@ -189,6 +192,10 @@ $(".files").addEventListener("change", async (event) => {
   const files = [...event.target.files];
   event.target.value = "";
   await add(files);
+});
+$(".remove-all").addEventListener("click", () => {
+  emit("vle-busy");
+  trigger("picture_removed", { index: "all" });
 });
 $(".camera").hidden = !navigator.mediaDevices?.getUserMedia;
 $(".camera").addEventListener("click", openCamera);

@@ -26,6 +26,7 @@ function drawAll() {
   paintControls();
   paintFilm();
   paintMatrix();
+  paintUnlike();
   drawLayer();
 }
 
@@ -85,6 +86,7 @@ function paintWaiting() {
   const waiting = Boolean(needs) && open.has(needs);
   $(".wait").hidden = !waiting;
   $(".wait-text").textContent = D?.live ? "Asking the encoder…" : "Waiting for the encoder to load…";
+  if (!open.has("overall")) $(".map-wait-text").textContent = "Looking at all pictures…";
   $(".map-wait").hidden = !open.has("overall");
 }
 
@@ -175,6 +177,7 @@ function answered(kind) {
   const said = props[kind];
   if (!said || !D || said.question !== latest[kind]) return;
   if (kind === "overall" ? said.over !== D.over.id : said.id !== D.id) return;
+  if (said.progress) return void ($(".map-wait-text").textContent = `Looked at ${said.progress[0]} of ${said.progress[1]} pictures…`);
   open.delete(kind);
   paintWaiting();
   if (said.problem) {
@@ -184,7 +187,7 @@ function answered(kind) {
     return;
   }
   problem("");
-  if (kind === "overall") D.overall = { lrs: matrices(said.lrs) };
+  if (kind === "overall") D.overall = { lrs: matrices(said.lrs), unlike: said.unlike };
   else D[kind] = Object.assign(new Packed(said.map), { said: said.about });
   drawAll();
   announce(MODES[S.mode].short());
@@ -319,7 +322,7 @@ on(".for-text", "submit", (event) => {
   if (D && S.text) ask("text");
 });
 on(".kind", "change", (event) => { S.kind = event.target.value; drawAll(); });
-on(".over", "change", (event) => { S.over = event.target.value; ensure(); drawAll(); });
+on(".over", "change", (event) => { S.over = event.target.value; if (S.over === "one") stopComparing(); ensure(); drawAll(); });
 on(".lrs-scale", "change", (event) => { S.lrsScale = event.target.value; drawAll(); });
 on(".difference", "change", (event) => { S.difference = event.target.checked; drawAll(); });
 on(".more", "click", () => {
@@ -363,6 +366,7 @@ listenToMatrix(openCell);
 listenToGroups();
 listenToFilm(setLayer);
 listenToTaking();
+listenToUnlike();
 follow(document, "keydown", byKey);
 follow(document, "vle-choice", (event) => takeOver(event.detail));
 follow(document, "vle-busy", () => element.querySelector(".lv").classList.add("busy"));

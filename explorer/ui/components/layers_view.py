@@ -12,7 +12,7 @@ import gradio as gr
 
 from explorer.ui.components.files import joined
 
-SCRIPTS = ("colour", "modes", "picture", "film", "lrs", "groups", "take", "link")
+SCRIPTS = ("colour", "modes", "picture", "film", "lrs", "groups", "unlike", "take", "link")
 
 
 def layers_view(value: dict[str, Any] | None) -> gr.HTML:
@@ -22,7 +22,8 @@ def layers_view(value: dict[str, Any] | None) -> gr.HTML:
         value: an analysis from ``exploration_payload``, or None while there is none.
 
     Its events: ``patch_chosen``, ``text_typed``, ``attention_asked``, ``overall_asked`` with data
-    ``{id, question, about}``, and ``outdated`` when an answer said that another encoder is in use by now.
+    ``{id, question, about}``; ``overall_stopped``; ``picture_asked`` ({index}) where one of all pictures is chosen;
+    and ``outdated`` when an answer said that another encoder is in use by now.
     """
     return gr.HTML(
         value=value,
