@@ -40,14 +40,3 @@ def scene_file(record: dict[str, Any]) -> tuple[Path, str]:
         Image.fromarray(render(scene)).save(part, "PNG", compress_level=1)
         part.rename(file)
     return file, text
-
-
-def read_scene(text: str) -> Any:
-    """The ``Scene`` that ``scene_file`` wrote as JSON; None for "".
-
-    Raises:
-        InputError: this is no scene.
-    """
-    from explorer.scenes.scene import Scene
-
-    return Scene.from_dict(json.loads(text)) if text else None

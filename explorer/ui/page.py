@@ -10,6 +10,7 @@ import gradio as gr
 
 from explorer.records import Fit, InputError
 from explorer.services.pictures import printable
+from explorer.ui.answers_tab import AnswersTab
 from explorer.ui.components.header import header
 from explorer.ui.context import Context, Json
 from explorer.ui.errors import spoken
@@ -39,7 +40,7 @@ class Page:
         """Draw the examples' thumbnails."""
         self.context = context
         self.layers = LayersTab(context)
-        self.tabs: tuple[Tab, ...] = ()  # those after "Layers", in their order on the page
+        self.tabs: tuple[Tab, ...] = (AnswersTab(context),)  # those after "Layers", in their order on the page
         self._parts: dict[str, int] = {}  # how many components of each follow the picture
         self._example_items = [
             {"name": source.name, "thumb": thumbnail(source.path), "own": False, "index": index}
