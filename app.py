@@ -39,6 +39,7 @@ def read_flags() -> argparse.Namespace:
     parser.add_argument(
         "--examples", type=Path, default=ROOT / "assets" / "examples", help="folder of example pictures"
     )
+    parser.add_argument("--checkpoints", type=Path, help="folder of the built-in checkpoints (default assets/models)")
     parser.add_argument("--precomputed", type=Path, default=ROOT / "precomputed", help="folder of finished analyses")
     return parser.parse_args()
 
@@ -67,7 +68,7 @@ def main() -> None:
         read_examples(flags.examples),
         choosable=not flags.public,
         limit_mb=limit_mb,
-        answerers=Answerers(device=flags.device),
+        answerers=Answerers(device=flags.device, catalogue=flags.checkpoints),
     )
     page = build_page(context)
     serve(page, host=flags.host, port=flags.port, limit_mb=limit_mb)

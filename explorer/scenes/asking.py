@@ -252,7 +252,7 @@ _CELL_NAMES = {cell: cell for cell in CELLS} | {
 def _ask_colour(facts: Facts, rng: np.random.Generator, form: Form) -> Asked | None:
     subjects = [(thing.kind, thing.colour, tuple(COLOURS)) for thing, _ in facts.unique if thing.colour]
     backdrop = facts.scene.backdrop
-    if backdrop.style == "plain" and backdrop.name.split()[1] in BACKDROP_COLOURS:
+    if backdrop.style == "plain" and set(backdrop.name.split()[1:2]) & set(BACKDROP_COLOURS):
         subjects.append(("background", backdrop.name.split()[1], BACKDROP_COLOURS))
     if not subjects:
         return None

@@ -73,18 +73,18 @@ def groups_payload(blocks: int) -> list[Json]:
     return [{"name": name, "first": first, "last": last} for name, first, last in ranges]
 
 
-def xray_columns(known: Sequence[CheckpointInfo], loose: CheckpointInfo) -> list[tuple[int, ...]]:
+def xray_columns(known: Sequence[CheckpointInfo], readable: Sequence[int], blocks: int) -> list[tuple[int, ...]]:
     """The columns of the X-ray: each block's output, then the fusions of the paper and of the checkpoints here.
 
     Args:
         known: all checkpoints.
-        loose: the one that reads any layer.
+        readable: layers that the any-layer checkpoint can read.
+        blocks: of its encoder.
     """
-    readable = set(loose.layers)
-    fusions = [PAPER_FUSION, PAPER_FUSION[1:]] if loose.blocks == PAPER_BLOCKS else []
+    fusions = [PAPER_FUSION, PAPER_FUSION[1:]] if blocks == PAPER_BLOCKS else []
     fusions += [info.layers for info in known if len(info.layers) > 1 and not info.choosable and info.on_this_machine]
-    single = [(layer,) for layer in range(1, loose.blocks + 1) if layer in readable]
-    return single + [one for one in dict.fromkeys(fusions) if readable.issuperset(one)]
+    single = [(layer,) for layer in readable if layer > 0]
+    return single + [one for one in dict.fromkeys(fusions) if set(readable).issuperset(one)]
 
 
 def truth_payload(truth: Truth | None, stated: str) -> Json | None:

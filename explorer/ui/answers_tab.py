@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,16 +13,13 @@ import gradio as gr
 from gradio.context import Context as Building
 
 from explorer.records import CheckpointError, CheckpointInfo, ExplorerError, InputError, Truth
-from explorer.services.judging import normalise
-from explorer.services.truth import decide, scene_questions, truth_of
+from explorer.services.truth import scene_questions, truth_of
 from explorer.ui.answers_payload import (
     GENERAL_QUESTIONS,
     groups_payload,
     info_payload,
     looked_payload,
     reply_payload,
-    rounded,
-    row_of,
     truth_payload,
     usual_checkpoints,
     verdict,
@@ -36,13 +33,13 @@ from explorer.ui.line import Line, Stops, Ticket
 from explorer.ui.payload import data_url
 from explorer.ui.session import Session, Source
 from explorer.ui.tabs import Wiring
+from explorer.ui.xray import any_layer, xray_states
 
 AT_ONCE = 2  # questions that are worked on at the same time; the others wait in line
 SHOWN_SIDE_PX = 640
 KEPT_PICTURES = 24
 SUGGESTIONS = 7
 SECONDS_BETWEEN = 0.05
-CHUNK = 4  # columns of the X-ray between two looks at whether to stop
 KINDS = ("asked", "dialled", "xray", "look")
 NO_CHECKPOINT = (
     "No checkpoint that answers is on this machine yet. The built-in ones come with the program's assets (assets/models/mini-…); "
@@ -66,6 +63,7 @@ class AnswersTab:
         self.context = context
         self.line, self.stops = Line(AT_ONCE), Stops()
         self._urls: OrderedDict[str, str] = OrderedDict()
+        self._layers: dict[tuple[str, int | None], tuple[int, ...]] = {}
 
     def build(self, session: gr.State) -> list[Any]:
         """Make the component inside the open tab."""
@@ -129,7 +127,11 @@ class AnswersTab:
             with self.line.ticket() as ticket:
                 for place in _waiting(ticket, stop):
                     yield gr.update(xray=base | {"place": place})
-                for state in self._columns(wish, self._truth(session, wish.question), stop):
+                known = self._known()
+                loose = any_layer(known)
+                columns = xray_columns(known, self._readable(loose), loose.blocks) if loose else []
+                truth = self._truth(session, wish.question)
+                for state in xray_states(self.context.answerers, columns, wish, truth, stop):
                     yield gr.update(xray=base | state)
         except ExplorerError as error:
             yield gr.update(xray=base | {"problem": str(error)})
@@ -221,72 +223,6 @@ class AnswersTab:
         finally:
             self.stops.end(_visitor(request), kind, stop)
 
-    def _columns(self, wish: Wish, truth: Truth | None, stop: threading.Event) -> Iterator[Json]:
-        """States of the X-ray."""
-        answerers, known = self.context.answerers, self._known()
-        loose = next((info for info in known if info.choosable and info.on_this_machine), None)
-        if loose is None:
-            raise CheckpointError("The X-ray needs a model that reads any layer (mini-any); it is not on this machine.")
-        columns = xray_columns(known, loose)
-        candidates = wish.candidates or (truth.candidates if truth else ()) or decide(wish.question)[1]
-        shares, answers, seconds = [None] * len(columns), [""] * len(columns), 0.0
-        base: Json = {
-            "columns": [list(one) for one in columns],
-            "truth": truth_payload(truth, wish.truth),
-            "checkpoint": loose.id,
-            "trained": [],
-        }
-        state = base | {"probabilities": [], "answers": [], "candidates": [], "done": 0}
-        for at in _chunks(columns, CHUNK if candidates else len(columns)):
-            try:
-                found = answerers.xray(
-                    wish.picture,
-                    wish.question,
-                    candidates=candidates,
-                    checkpoint=loose.id,
-                    columns=[columns[k] for k in at],
-                    stop=stop,
-                )
-            except InputError:
-                if stop.is_set():
-                    break
-                raise
-            candidates, seconds = found.candidates, seconds + found.seconds
-            for k, row, answer in zip(at, found.probabilities, found.answers, strict=True):
-                shares[k], answers[k] = rounded(row), answer
-            state = base | {
-                "candidates": list(candidates),
-                "gists": [normalise(name) for name in candidates],
-                "probabilities": list(shares),
-                "answers": list(answers),
-                "done": sum(row is not None for row in shares),
-                "seconds": round(seconds, 2),
-            }
-            yield state
-        if not stop.is_set():
-            state |= {"trained": self._trained(wish, columns, candidates, stop)}
-        yield state | {"over": True, "stopped": stop.is_set()}
-
-    def _trained(
-        self, wish: Wish, columns: list[tuple[int, ...]], candidates: Sequence[str], stop: threading.Event
-    ) -> list[Json]:
-        """What the models say that were trained for one column alone."""
-        known = [one for one in self._known() if one.on_this_machine and not one.choosable and one.layers in columns]
-        if not known:
-            return []
-        ids = [info.id for info in known]
-        replies = self.context.answerers.ask([wish.picture], wish.question, ids, candidates=candidates, stop=stop)
-        return [
-            {
-                "column": columns.index(info.layers),
-                "checkpoint": info.id,
-                "answer": reply.text,
-                "row": row_of(reply.text, candidates),
-            }
-            for info, reply in zip(known, replies, strict=True)
-            if reply.text
-        ]
-
     def _looked(self, wish: Wish, id: str) -> Json:
         try:
             return looked_payload(self.context.answerers.look(wish.picture, wish.question, id), wish.picture)
@@ -295,6 +231,19 @@ class AnswersTab:
 
     def _known(self) -> list[CheckpointInfo]:
         return list(self.context.answerers.list()) if self.context.answerers else []
+
+    def _readable(self, loose: CheckpointInfo) -> tuple[int, ...]:
+        """The layers that an any-layer checkpoint can be given."""
+        made = (loose.id, loose.size_bytes)
+        if made not in self._layers:
+            self._layers = {made: tuple(k for k in range(loose.blocks + 1) if self._reads(f"{loose.id}@{k}"))}
+        return self._layers[made]
+
+    def _reads(self, id: str) -> bool:
+        try:
+            return bool(self.context.answerers.info(id))
+        except CheckpointError:
+            return False
 
     def _check_allowed(self, id: str) -> None:
         """Refuse, where strangers ask, all but the checkpoints that are listed."""
@@ -330,7 +279,8 @@ class AnswersTab:
         """What the view shows before anything is asked."""
         known, source = self._known(), self.context.source(session)
         here = [info for info in known if info.on_this_machine]
-        loose = next((info for info in here if info.choosable), None)
+        loose = any_layer(known)
+        readable = self._readable(loose) if loose else ()
         blocks = loose.blocks if loose else max((info.blocks for info in here), default=0)
         value: Json = {
             "id": "",
@@ -340,10 +290,10 @@ class AnswersTab:
             "empty": "" if here else NO_CHECKPOINT,
             "suggestions": [],
             "question": session.question,
-            "checkpoints": [info_payload(info) for info in known],
+            "checkpoints": [info_payload(info) | ({"layers": readable} if info is loose else {}) for info in known],
             "chosen": list(session.checkpoints or usual_checkpoints(known)),
             "groups": groups_payload(blocks),
-            "fusions": [list(one) for one in xray_columns(known, loose) if len(one) > 1] if loose else [],
+            "fusions": [one for one in xray_columns(known, readable, blocks) if len(one) > 1],
         }
         try:
             picture = self.context.picture(session)
@@ -351,7 +301,7 @@ class AnswersTab:
             return value | {"note": str(error)}
         if source is None or picture is None:
             return value | {"note": "Add a picture to ask about."}
-        quick = all(id.split("@")[0] in {info.id for info in here if info.encoder == "mini"} for id in value["chosen"])
+        quick = all(id.split("@")[0] in {info.id for info in here if info.knows} for id in value["chosen"])
         return value | {
             "id": picture.key,
             "name": source.name,
@@ -393,9 +343,3 @@ def _numbered(states: Iterator[Json]) -> Iterator[tuple[bool, Json]]:
     for state in states:
         yield first, state
         first = False
-
-
-def _chunks(columns: list[tuple[int, ...]], size: int) -> Iterator[list[int]]:
-    """Numbers of the columns, so many at a time: the deepest first, down to the shallowest, then the fusions."""
-    order = sorted(range(len(columns)), key=lambda k: (len(columns[k]) > 1, -k))
-    yield from (order[start : start + size] for start in range(0, len(order), size))

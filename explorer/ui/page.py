@@ -209,7 +209,7 @@ class Page:
 
     def _rest(self, view: Any, session: Session | None, tab: str | None = None) -> list[Any]:
         """Updates of the Layers view, of the other tabs (none where the session is None) and of the row of tabs."""
-        others = [each.show(session) if session else [gr.skip()] * self._parts[each.id] for each in self.tabs]
+        others = [each.show(session) if session else [gr.skip()] * self._parts.get(each.id, 1) for each in self.tabs]
         row = gr.update(selected=tab) if tab else gr.skip()
         return [view, *(update for some in others for update in some), row]
 

@@ -20,7 +20,7 @@ def make_info(id, layers, choosable=False, here=True, blocks=BLOCKS, reads=None)
 
 
 FAMILY = (
-    make_info("mini-any", tuple(range(BLOCKS + 1)), choosable=True),
+    make_info("mini-any", (3, 18, 23), choosable=True),
     *(make_info(f"mini-l{layer}", (layer,)) for layer in (3, 12, 18, 23, 24)),
     make_info("mini-fused", (3, 18, 23)),
 )
@@ -44,6 +44,8 @@ class FakeAnswerers:
         if not chosen:
             return found
         layers = LayerSet.parse(chosen, found.blocks)
+        if not found.choosable or 0 in layers.layers:
+            raise CheckpointError(f"{name} cannot read layers {chosen}.")
         return make_info(id, layers.layers, blocks=found.blocks)
 
     def shares(self, layers, candidates):
