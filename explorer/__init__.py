@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from explorer.services.analyze import analyze
+    from explorer.services.ask import ask
     from explorer.services.lrs import lrs
 
 __version__ = "0.1.0"
-__all__ = ["analyze", "lrs"]
+__all__ = ["analyze", "ask", "lrs"]
 
 
 def __getattr__(name: str) -> object:
@@ -16,6 +17,10 @@ def __getattr__(name: str) -> object:
         from explorer.services.analyze import analyze
 
         return analyze
+    if name == "ask":
+        from explorer.services.ask import ask
+
+        return ask
     if name == "lrs":
         from explorer.services.lrs import lrs
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from explorer import __version__
+from explorer.cli_ask import add_ask
 from explorer.cli_checkpoints import add_checkpoints, add_evaluate
 from explorer.cli_inspect import add_import, add_inspect
 from explorer.cli_jobs import add_precompute, add_score, add_train
@@ -158,6 +159,7 @@ def run_encoders(args: argparse.Namespace) -> int:
 COMMANDS: tuple[Callable[[Commands], None], ...] = (
     add_analyze,
     add_lrs,
+    add_ask,
     add_encoders,
     add_scenes,
     add_train,

@@ -13,6 +13,7 @@ from explorer.services.pictures import printable
 from explorer.ui.answers_tab import AnswersTab
 from explorer.ui.components.header import header
 from explorer.ui.context import Context, Json
+from explorer.ui.endpoints import add_endpoints
 from explorer.ui.errors import spoken
 from explorer.ui.layers_tab import LayersTab
 from explorer.ui.links import Link, Opener, link_to, open_link, read_link
@@ -30,6 +31,7 @@ def build_page(context: Context) -> gr.Blocks:
     """Build the page; a stored analysis of the first example is part of it."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(1800, 3600), fill_width=True) as page:
         Page(context).build(page)
+        add_endpoints(context)
     return page
 
 
