@@ -105,6 +105,20 @@ def hsic(states: Tensor) -> Tensor:
     return torch.cat(parts) if pictures else torch.empty(0, layers, layers, dtype=torch.float64, device=states.device)
 
 
+def paired_distance(first: Tensor, second: Tensor) -> Tensor:
+    """Compare the same tokens of two pictures, at every layer.
+
+    Args:
+        first: float [L, P, D].
+        second: float [L, P, D].
+
+    Returns:
+        float32 [L, P], 1 - cosine, 0…2; 0 where both vectors are equal, 1 where one is zero.
+    """
+    cosine = torch.nn.functional.cosine_similarity(first.float(), second.float(), dim=-1)
+    return torch.where((first == second).all(-1), 0.0, (1 - cosine).clamp(0, 2))
+
+
 def patch_similarity(states: Tensor, patch: int) -> Tensor:
     """Compare one patch with all patches of the same layer, at every layer.
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from explorer.records import InputError
 from explorer.scenes.captions import article
 from explorer.scenes.kinds import COLOURS, EMOJI, KINDS, SHAPES, WORDS, Habitat
 from explorer.scenes.render import FONTS
@@ -35,6 +36,8 @@ _GROUNDS = {
     "water": (70, 130, 185),
     "a field": (190, 170, 90),
 }
+_PATTERNS = {"stripes": "a striped background", "checks": "a checked background", "dots": "a dotted background"}
+_ALIKE = {("circle", "dots"), ("square", "checks")}  # a pattern that could be counted too
 _Box = tuple[float, float, float, float]
 
 
@@ -63,6 +66,59 @@ def make_scene(seed: int, things: int | None = None) -> Scene:
     if split != "test":
         placed = _drop_held_out(placed)
     return Scene(seed, backdrop, tuple(placed), sign)
+
+
+def scatter(
+    kind: str, count: int, seed: int, *, colour: str = "", backdrop: Backdrop | None = None, crowd: int = MOST_THINGS
+) -> Scene:
+    """Scatter so many of one kind over a ground, nothing else, no sign.
+
+    Args:
+        kind: a name in ``KINDS``.
+        count: how many; exactly as many stand there.
+        seed: of the scene; says places and, without ``backdrop``, the ground.
+        colour: of a plain shape; drawn if not given.
+        backdrop: the ground.
+        crowd: sizes are drawn as for so many things, so that with one ``crowd`` they say nothing of the number.
+
+    Raises:
+        InputError: the seed is outside all splits, the kind is unknown, or there is no room.
+    """
+    if kind not in KINDS:
+        raise InputError(f"No kind {kind!r} is known; the scenes hold {', '.join(KINDS)}.")
+    rng = np.random.default_rng([seed, count])
+    ground = backdrop or _invent_backdrop(rng)
+    while backdrop is None and (kind, ground.style) in _ALIKE:
+        ground = _invent_backdrop(rng)
+    if not KINDS[kind].glyph:
+        colour = colour or str(rng.choice(list(COLOURS)))
+    for _ in range(20):
+        taken: list[_Box] = []
+        placed: list[SceneObject] = []
+        while len(placed) < count and (thing := _place(rng, kind, colour, crowd, ground.horizon, taken)):
+            placed.append(thing)
+            taken.append(box(thing))
+        if len(placed) == count:
+            return Scene(seed, ground, tuple(placed))
+    raise InputError(f"There is no room for {count} {KINDS[kind].plural}: ask for fewer.")
+
+
+def grounds() -> tuple[Backdrop, ...]:
+    """One of each ground that the scenes have: horizons, plain colours, patterns and blurred photographs."""
+    found = [Backdrop(name, "horizon", (_SKIES[0], ground), 7, 0.4) for name, ground in _GROUNDS.items()]
+    found += [Backdrop(f"{article(name)} background", "plain", (rgb, rgb)) for name, rgb in _PALE.items()]
+    blue, pink = _PALE["blue"], _PALE["red"]
+    found.append(Backdrop("a blue and red background", "gradient", (blue, pink), 7))
+    found.append(Backdrop("a blue and grey background", "clouds", (blue, _PALE["grey"]), 7))
+    found += [Backdrop(name, style, (blue, _lighter(blue)), 7) for style, name in _PATTERNS.items()]
+    photos = (Backdrop("a blurred photo", "photo", (_PALE["grey"], _PALE["grey"]), seed) for seed in (1, 2, 3))
+    return (*found, *photos)
+
+
+def sign_board(word: str, font: str = FONTS[0]) -> Sign:
+    """A sign with this word in the upper middle, as wide as the word needs."""
+    height = 0.16
+    return Sign(word, font, 0.5, 0.14, round(min(0.9, height * (0.62 * len(word) + 0.5)), 4), height)
 
 
 def random_seed(split: str, rng: np.random.Generator) -> int:
@@ -156,15 +212,17 @@ def _invent_backdrop(rng: np.random.Generator) -> Backdrop:
     if style == "photo":
         return Backdrop("a blurred photo", style, (_PALE["grey"], _PALE["grey"]), seed)
     if style == "pattern":
-        style = str(rng.choice(["stripes", "checks", "dots"]))
-        name = {"stripes": "a striped background", "checks": "a checked background", "dots": "a dotted background"}[
-            style
-        ]
-        light = tuple(int(c + 0.45 * (255 - c)) for c in _PALE[first])
-        return Backdrop(name, style, (_PALE[first], light), seed)  # type: ignore[arg-type]
+        style = str(rng.choice(list(_PATTERNS)))
+        return Backdrop(_PATTERNS[style], style, (_PALE[first], _lighter(_PALE[first])), seed)
     if style == "plain":
         return Backdrop(f"{article(first)} background", style, (_PALE[first], _PALE[first]), seed)
     return Backdrop(f"{article(first)} and {second} background", style, (_PALE[first], _PALE[second]), seed)
+
+
+def _lighter(rgb: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Between a colour and white."""
+    red, green, blue = (int(c + 0.45 * (255 - c)) for c in rgb)
+    return red, green, blue
 
 
 def invent_sign(rng: np.random.Generator, words: Sequence[str] = WORDS) -> Sign:

@@ -18,6 +18,7 @@ from explorer.ui.errors import spoken
 from explorer.ui.layers_tab import LayersTab
 from explorer.ui.links import Link, Opener, link_to, open_link, read_link
 from explorer.ui.session import MOST_OWN, Session, Source, is_zip, thumbnail, unzipped
+from explorer.ui.stress_tab import StressTab
 from explorer.ui.tabs import Tab, Wiring
 
 TITLE = "Visual Layer Explorer"
@@ -42,7 +43,7 @@ class Page:
         """Draw the examples' thumbnails."""
         self.context = context
         self.layers = LayersTab(context)
-        self.tabs: tuple[Tab, ...] = (AnswersTab(context),)  # those after "Layers", in their order on the page
+        self.tabs: tuple[Tab, ...] = (AnswersTab(context), StressTab(context))  # those after "Layers", in their order
         self._parts: dict[str, int] = {}  # how many components of each follow the picture
         self._example_items = [
             {"name": source.name, "thumb": thumbnail(source.path), "own": False, "index": index}

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 import torch
 
-from explorer.analysis.similarity import KINDS, SimilarityStream, hsic, patch_similarity, similarity, token_gram
+from explorer.analysis.similarity import (
+    KINDS,
+    SimilarityStream,
+    hsic,
+    paired_distance,
+    patch_similarity,
+    similarity,
+    token_gram,
+)
 from explorer.records import InputError
 
 
@@ -227,3 +235,12 @@ def test_one_picture_has_no_stderr_and_a_missing_cls_stays_nan():
 def test_cka_without_its_terms_is_refused():
     with pytest.raises(InputError, match="hsic"):
         SimilarityStream().add({"cka": torch.ones(1, 4, 4)})
+
+
+def test_paired_distance_is_one_less_cosine_of_the_same_token():
+    first = torch.tensor([[[1.0, 0.0], [2.0, 0.0], [0.0, 0.0]]])
+    second = torch.tensor([[[0.0, 3.0], [5.0, 0.0], [0.0, 0.0]]])
+    np.testing.assert_allclose(paired_distance(first, second), [[1, 0, 0]], atol=1e-6)
+    states = random_states()[:, 0]
+    np.testing.assert_array_equal(paired_distance(states, states.clone()), 0)
+    np.testing.assert_allclose(paired_distance(states, -states), 2, atol=1e-6)

@@ -143,6 +143,15 @@ def test_a_patch_outside_the_grid_is_refused():
             explorer.patch_similarity(make_picture(), Fit.ENCODER, patch)
 
 
+def test_two_pictures_are_compared_patch_by_patch():
+    explorer = explorer_with(FakeEncoder("fake"))
+    found, view = explorer.difference(make_picture(0), make_picture(1), Fit.ENCODER)
+    assert found.shape == (5, 16) and (found > 0).all() and view.box_px == (0.0, 0.0, 32.0, 32.0)
+    assert not explorer.difference(make_picture(0), make_picture(0), Fit.ENCODER)[0].any()
+    with pytest.raises(InputError, match="one size"):
+        explorer.difference(make_picture(), Picture("b", np.zeros((40, 40, 3), np.uint8)), Fit.ENCODER)
+
+
 def test_a_failing_load_leaves_the_encoder_in_use():
     explorer = explorer_with(FakeEncoder("fake"))
     explorer.use("unknown")

@@ -5,6 +5,7 @@ import pytest
 from explorer.ui.components.files import FOLDER, joined
 from explorer.ui.components.header import header
 from explorer.ui.components.layers_view import layers_view
+from explorer.ui.components.stress_view import stress_view
 
 STATIC = sorted([*FOLDER.glob("*.html"), *FOLDER.glob("*.css")])
 
@@ -31,12 +32,17 @@ def test_events_can_be_listened_to():
         assert callable(getattr(view, event))
     for event in ("picture_chosen", "picture_removed", "pictures_added", "fit_chosen", "encoder_asked"):
         assert callable(getattr(top, event))
+    stress = stress_view({})
+    for event in ("opened", "scene_changed", "scene_invented", "scene_used", "answers_asked", "sweep_asked"):
+        assert callable(getattr(stress, event))
+    for event in ("change_asked", "stop_asked", "checkpoints_chosen"):
+        assert callable(getattr(stress, event))
     with pytest.raises(AttributeError):
         _ = view.never_heard_of
 
 
 def test_every_control_has_a_label():
-    for name in ("layers_view.html", "header.html"):
+    for name in ("layers_view.html", "header.html", "stress_view.html"):
         html = joined(name)
         for control in re.findall(r"<(?:input|select)[^>]*>", html):
             named = "aria-label" in control or re.search(
