@@ -15,6 +15,8 @@ from explorer.records import Exploration, Fit, InputError, Picture, TokenKind
 from explorer.services.arguments import as_encoder, as_fit, check_groups, make_folder, none_left
 from explorer.services.explore import as_encoder_error, divide, explore_features
 from explorer.services.pictures import printable, read_picture
+from explorer.services.report_data import Details
+from explorer.services.report_data import details as details_of
 from explorer.services.results import LayerSimilarity, write_tables
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from explorer.models.encoders import Features, VisionEncoder
 
 SHOWN = 24  # pictures kept whole, for the report: the rest is in the tables alone
+EXPLORABLE = 6  # of them, with the details that the report's interactive part needs: up to a megabyte each
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,13 @@ class Analysis(LayerSimilarity):
             (NaN in layer 0 and for other tokens); ``pca_1`` and ``pca_2``, places on a map shared by the layers of a
             picture (NaN for other tokens).
         explorations: the first ``SHOWN`` pictures in full.
+        details: of the first ``EXPLORABLE`` of them, for the report's interactive part; none if they were not asked for.
     """
 
     pictures: tuple[str, ...]
     tokens: pd.DataFrame
     explorations: tuple[Exploration, ...]
+    details: tuple[Details, ...] = ()
 
 
 def analyze(
@@ -51,6 +56,7 @@ def analyze(
     groups: int = 3,
     out: str | Path | None = None,
     features: bool = False,
+    details: bool | None = None,
     device: str | None = None,
     dtype: str | None = None,
     on_progress: Callable[[int, int, str], None] | None = None,
@@ -67,6 +73,8 @@ def analyze(
         groups: into how many groups the layers are divided.
         out: folder for similarity.csv, groups.json, tokens.parquet and report.html; None writes nothing.
         features: also write every token's hidden state, float16, as column ``features`` of tokens.parquet.
+        details: whether to compute what makes the report interactive: facts of each layer, a map of the tokens, where
+            the CLS token reads; None: where a report is written.
         device: such as "cpu" or "cuda"; None chooses.
         dtype: such as "float32" or "bfloat16"; None chooses.
         on_progress: told (pictures done, pictures in all, what is being done).
@@ -92,7 +100,8 @@ def analyze(
     check_groups(groups, model.info)
     with ExitStack() as stack:
         tokens = stack.enter_context(_Tokens(folder, features))
-        looked = _look(model, itertools.chain([first], readable), fit, tokens, skipped, len(given), tell)
+        looked = _Looked(EXPLORABLE if details or (details is None and folder) else 0)
+        _look(looked, model, itertools.chain([first], readable), fit, tokens, skipped, len(given), tell)
         found = Analysis(
             encoder=model.info,
             fit=fit,
@@ -102,6 +111,7 @@ def analyze(
             groups=divide(lrs["token"].mean, model.info.blocks, groups),
             tokens=tokens.frame(),
             explorations=tuple(looked.explorations),
+            details=tuple(looked.details),
             forward_seconds=looked.forward_seconds,
             analysis_seconds=looked.analysis_seconds,
         )
@@ -113,9 +123,11 @@ def analyze(
 class _Looked:
     """What adds up while the pictures pass."""
 
-    def __init__(self) -> None:
+    def __init__(self, explorable: int) -> None:
         from explorer.analysis.similarity import SimilarityStream
 
+        self.explorable = explorable
+        self.details: list[Details] = []
         self.stream = SimilarityStream()
         self.pictures: list[str] = []
         self.explorations: list[Exploration] = []
@@ -123,6 +135,7 @@ class _Looked:
 
 
 def _look(
+    looked: _Looked,
     model: VisionEncoder,
     pictures: Iterable[Picture],
     fit: Fit,
@@ -130,8 +143,7 @@ def _look(
     skipped: list[tuple[str, str]],
     total: int,
     tell: Callable[[int, int, str], None],
-) -> _Looked:
-    looked = _Looked()
+) -> None:
     for picture in pictures:
         tell(len(looked.pictures) + len(skipped), total, picture.name)
         with as_encoder_error(model):
@@ -145,8 +157,10 @@ def _look(
         looked.analysis_seconds += exploration.analysis_seconds
         if len(looked.explorations) < SHOWN:
             looked.explorations.append(exploration)
+        if len(looked.details) < looked.explorable:
+            with as_encoder_error(model):
+                looked.details.append(details_of(model, features))
     tell(total, total, "done")
-    return looked
 
 
 class _Tokens:

@@ -122,6 +122,14 @@ class Explorer:
         with self._changed:
             return self._encoder.info if self._encoder else None
 
+    def model(self) -> VisionEncoder:
+        """The encoder that answers now, for what looks with it elsewhere; waits for the first as every call does.
+
+        Raises:
+            EncoderError: none is ready.
+        """
+        return self._ready()[1]
+
     def explore(self, picture: Picture, fit: Fit = Fit.ENCODER) -> Exploration:
         """All that the Layers view shows of a picture.
 

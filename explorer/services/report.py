@@ -1,7 +1,13 @@
-"""One HTML file that shows an analysis: it opens from disk, without a network and without scripts."""
+"""One HTML file that shows an analysis: it opens from disk, without a network.
+
+Without scripts it shows all that is still: the matrix, the strips, the numbers. Its one script, allowed by its hash,
+makes the layers of each picture explorable from the arrays in the file.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import platform
 from datetime import datetime
 from html import escape
@@ -14,6 +20,7 @@ import numpy as np
 from explorer import __version__
 from explorer.records import Exploration, Similarity
 from explorer.services.drawing import colour_bar, heatmap, png, shade, value_text
+from explorer.services.report_data import data_block
 
 if TYPE_CHECKING:
     from explorer.services.analyze import Analysis
@@ -34,10 +41,12 @@ def report(found: Analysis) -> str:
     """The whole page; names of files and encoders appear as text, whatever they contain."""
     title = found.pictures[0] if len(found.pictures) == 1 else f"{len(found.pictures)} pictures"
     named = zip(found.pictures, found.explorations, strict=False)
-    shown = "".join(_picture(f"{number}. {name}", seen) for number, (name, seen) in enumerate(named, 1))
+    explorable = len(found.details)
+    shown = "".join(_picture(number, name, seen, number < explorable) for number, (name, seen) in enumerate(named))
     rest = len(found.pictures) - len(found.explorations)
     more = f"<p>{rest} more pictures are in the tables and in the averages alone.</p>" if rest else ""
-    return _page(found, title, len(found.pictures), shown + more)
+    data = data_block(found.explorations, found.details) if explorable else ""
+    return _page(found, title, len(found.pictures), shown + more, data)
 
 
 def report_many(found: LrsResult) -> str:
@@ -46,20 +55,25 @@ def report_many(found: LrsResult) -> str:
     return _page(found, title, found.pictures, "")
 
 
-def _page(found: LayerSimilarity, title: str, count: int, pictures: str) -> str:
+def _page(found: LayerSimilarity, title: str, count: int, pictures: str, data: str = "") -> str:
     encoder = found.encoder
     style = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
+    script, allowed = "", ""
+    if data:
+        text = (Path(__file__).parent / "report.js").read_text(encoding="utf-8")
+        allowed = f"; script-src 'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+        script = f'<script type="application/json" id="data">{data}</script>\n<script>{text}</script>\n'
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta http-equiv="Content-Security-Policy" '
-        "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n"
+        f"content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'{allowed}\">\n"
         f"<title>{escape(title)} · {escape(encoder.title)} · layers</title>\n"
         f"<style>\n{style}</style>\n</head>\n<body>\n"
         f"<header><h1>What {encoder.blocks + 1} layers keep of {escape(title)}</h1>\n"
         f'<p class="quiet">{escape(encoder.title)} · {encoder.blocks} blocks · width {encoder.width} · '
         "layer 0 is the patch embedding, layer k the output of block k</p></header>\n<main>\n"
-        f"{_layers(found)}\n{pictures}\n{_settings(found, count)}\n</main>\n</body>\n</html>\n"
+        f"{_layers(found)}\n{pictures}\n{_settings(found, count)}\n</main>\n{script}</body>\n</html>\n"
     )
 
 
@@ -85,7 +99,8 @@ def _layers(found: LayerSimilarity) -> str:
         "<section><h2>How alike the layers are</h2>"
         f'<figure class="main">{heatmap(token.mean, found.groups, "mean cosine (no unit)", token.stderr)}'
         f"<figcaption>{KINDS['token'][0]}: {KINDS['token'][1]}; {pictures}. "
-        "Point at a cell for its value.</figcaption></figure>"
+        "Point at a cell for its value; where a picture can be explored below, a click shows its change between the two "
+        "layers.</figcaption></figure>"
         f"<h3>Groups of layers</h3><ul>{divisions}</ul>"
         f'<details><summary>Other measures</summary><div class="kinds">{others}</div></details>'
         f"<details><summary>The numbers</summary>{tables}</details></section>"
@@ -107,8 +122,8 @@ def _table(kind: str, lrs: Similarity) -> str:
     )
 
 
-def _picture(title: str, seen: Exploration) -> str:
-    """One picture: what the encoder saw, and all layers as two filmstrips."""
+def _picture(number: int, title: str, seen: Exploration, explorable: bool) -> str:
+    """One picture: what the encoder saw, all layers as two filmstrips, and a place for the interactive part."""
     layers, patches = len(seen.norm), seen.layout.rows * seen.layout.cols
     change = np.full((layers, patches), np.nan, np.float32)
     for layer in range(1, layers):
@@ -117,7 +132,8 @@ def _picture(title: str, seen: Exploration) -> str:
     grid = (seen.layout.rows, seen.layout.cols)
     changes = [_frame(layer, shade(change[layer], 0, high), change[layer].mean(), grid) for layer in range(layers)]
     colours = [_frame(layer, seen.pca_joint[layer], None, grid) for layer in range(layers)]
-    name = escape(title)
+    name = escape(f"{number + 1}. {title}")
+    look = f'<div class="look" data-look="{number}"></div>' if explorable else ""
     notes = "".join(f"<li>{escape(note)}</li>" for note in (*seen.notes, _cut(seen)))
     return (
         f'<section><h2>{name}</h2><div class="picture"><figure>'
@@ -130,7 +146,7 @@ def _picture(title: str, seen: Exploration) -> str:
         f'<div class="strip">{"".join(changes)}</div>'
         f'<div class="scale">{colour_bar(0, high, "1 − cosine (no unit)")}</div>'
         "<h3>PCA colours (red, green, blue: first three principal components, one basis for all layers)</h3>"
-        f'<div class="strip">{"".join(colours)}</div></section>'
+        f'<div class="strip">{"".join(colours)}</div>{look}</section>'
     )
 
 

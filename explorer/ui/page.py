@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import gradio as gr
 
 from explorer.records import Fit, InputError
+from explorer.services.analyze import analyze
 from explorer.services.pictures import printable
+from explorer.services.report import report
 from explorer.ui.answers_tab import AnswersTab
 from explorer.ui.components.header import header
 from explorer.ui.context import Context, Json
@@ -25,6 +28,7 @@ TITLE = "Visual Layer Explorer"
 POLL_SECONDS = 0.7
 SHOWN_OWN = 32  # of a visitor's pictures as small copies; the others are in "all pictures"
 TOLD = 12  # files that cannot be used, one by one
+UNREPORTED = "() => document.dispatchEvent(new CustomEvent('vle-unreported'))"
 SETTLED = "() => document.dispatchEvent(new CustomEvent('vle-settled'))"
 
 
@@ -92,6 +96,8 @@ class Page:
         top.encoder_asked(self.use_encoder, None, [top, timer], show_progress="hidden", api_visibility="private")
         timer.tick(self.poll, session, [*parts, timer], trigger_mode="once", **how)
         top.link_asked(self.copy_link, session, top, show_progress="hidden", api_visibility="private")
+        written = top.report_asked(self.make_report, session, top, **how)
+        written.failure(None, None, None, js=UNREPORTED, api_visibility="private")
         page.load(self.open_link, session, [*parts, timer], **how)
         page.load(self.list_encoders, None, top, show_progress="hidden", api_visibility="private")
         for tab in self.tabs:
@@ -198,6 +204,15 @@ class Page:
         """Write the link to what the visitor sees."""
         link, note = link_to(session, self.context, _said(event))
         return gr.update(link={"query": link.query(), "note": note, "asked": _said(event).get("asked")})
+
+    @spoken
+    def make_report(self, session: Session) -> Any:
+        """Write the report on the picture chosen, by the encoder in use; the browser saves it."""
+        picture = self.context.picture(session)
+        if picture is None:
+            raise InputError("There is no picture to report on: add one.")
+        found = analyze(picture, self.context.explorer.model(), fit=session.fit, details=True)
+        return gr.update(report={"name": f"{picture.name}-layers", "html": report(found), "made": time.time()})
 
     def list_encoders(self) -> Any:
         """Tell which encoders are known, and whether they are on this machine."""

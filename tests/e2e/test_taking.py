@@ -2,6 +2,7 @@
 
 import csv
 import io
+import zipfile
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -83,3 +84,62 @@ def test_a_link_reopens_the_view(open_page, address):
     assert "fit round" in said and "nothing does not exist" in said
     page.wait_for_function("document.querySelector('.readout').textContent.includes('row 1, column 8: cosine 1.00')")
     assert "layer 3" in page.locator(".layer-out").inner_text()
+
+
+def test_the_report_opens_from_disk_without_a_network(open_page, browser, tmp_path):
+    page = open_page()
+    with page.expect_download() as found:
+        page.get_by_role("button", name="Save report").click()
+    file = tmp_path / found.value.suggested_filename
+    file.write_bytes(Path(found.value.path()).read_bytes())
+    assert file.name == "a-square-layers.html" and file.stat().st_size < 3_000_000
+    context = browser.new_context(offline=True)
+    wrong = []
+    report = context.new_page()
+    report.on("pageerror", lambda error: wrong.append(str(error)))
+    report.on("console", lambda said: said.type == "error" and wrong.append(said.text))
+    report.on("request", lambda asked: asked.url.startswith(("file:", "data:")) or wrong.append(asked.url))
+    report.goto(file.as_uri())
+    report.locator(".strip.live button").nth(LAYERS - 1).wait_for()
+    pixels = "document.querySelector('canvas.big').toDataURL()"
+    before = report.evaluate(pixels)
+    report.locator(".strip.live button").nth(3).click()
+    assert "Layer 3, Colours" in report.locator(".said").inner_text() and report.evaluate(pixels) != before
+    report.locator(".look select").select_option("similar")
+    report.locator("canvas.big").focus()
+    report.keyboard.press("ArrowLeft")
+    assert ", 1.00." in report.locator(".said").inner_text()
+    report.locator("figure.main svg.lrs > rect").nth(3 * LAYERS + 18).click()
+    assert "Layer 18, Change between layers" in report.locator(".said").inner_text()
+    for mode in ("joint", "each", "attention", "norm"):
+        report.locator(".look select").select_option(mode)
+    assert "Layer 18: rank" in report.locator(".facts").inner_text() and "Tokens of layer 18" in report.content()
+    assert "clip" in report.locator("dl").inner_text() and "torch " in report.locator("dl").inner_text()
+    context.close()
+    assert wrong == []
+
+
+def test_a_zip_is_compared_and_the_odd_one_is_named(open_page, tmp_path):
+    page = open_page()
+    path = tmp_path / "many.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for k in range(9):
+            buffer = io.BytesIO()
+            noise = np.random.default_rng(k).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+            picture = Image.fromarray(noise) if k == 4 else Image.new("RGB", (12, 12), (20 * k, 90, 200))
+            picture.resize((168, 168), 0).save(buffer, "PNG")
+            archive.writestr(f"../{k}.png", buffer.getvalue())
+        archive.writestr("notes.txt", "hello")
+    page.locator("input.files").set_input_files(path)
+    page.wait_for_function("document.querySelectorAll('.thumb .remove').length === 9")
+    assert "notes.txt" in page.locator(".hd .notice").inner_text()
+    page.select_option(".over", "all")
+    page.locator(".unlike").wait_for()
+    page.locator(".unlike summary").click()
+    first = page.locator(".unlike-list button").first
+    assert "4.png" in first.inner_text() and "layers" in first.inner_text()
+    first.click()
+    page.wait_for_function("document.querySelector('.notes').textContent.includes('4.png')")
+    assert page.locator(".over").input_value() == "all" and page.locator(".unlike-list button").count() == 9
+    page.get_by_role("button", name="Remove mine").click()
+    page.wait_for_function("document.querySelectorAll('.thumb').length === 2")

@@ -1,5 +1,8 @@
+import base64
 import dataclasses
+import hashlib
 import html.parser
+import json
 import re
 
 import numpy as np
@@ -8,6 +11,7 @@ from PIL import Image
 
 from explorer import analyze
 from explorer.models.encoders import open_encoder
+from explorer.records import Picture
 from explorer.services.pictures import read_picture
 from explorer.services.report import report
 
@@ -38,6 +42,13 @@ def found(tiny_clip, tmp_path_factory):
     Image.fromarray(rng.integers(0, 256, (20, 40, 3), dtype=np.uint8)).save(path)
     encoder = open_encoder(str(tiny_clip), device="cpu", dtype="float32")
     return analyze([read_picture(path, HOSTILE), read_picture(path, "b.png")], encoder)
+
+
+@pytest.fixture(scope="module")
+def explorable(tiny_clip):
+    rng = np.random.default_rng(1)
+    picture = Picture(HOSTILE, rng.integers(0, 256, (40, 40, 3), dtype=np.uint8))
+    return analyze(picture, open_encoder(str(tiny_clip), device="cpu", dtype="float32"), details=True)
 
 
 def test_the_report_needs_nothing_from_outside_and_runs_nothing(found):
@@ -74,6 +85,35 @@ def test_the_report_shows_picture_strips_similarity_groups_and_settings(found):
     token = found.similarity["token"]
     assert f"layers 1 and 3: {token.mean[1, 3]:.3f} ± {token.stderr[1, 3]:.3f}" in page
     assert "prefers-color-scheme: dark" in page and "viewport" in page
+
+
+def test_the_interactive_part_is_one_script_named_by_its_hash(explorable):
+    page = report(explorable)
+    outline = Outline(page)
+    scripts = [attributes for tag, attributes in outline.tags if tag == "script"]
+    assert scripts == [{"type": "application/json", "id": "data"}, {}]
+    code = page.rpartition("<script>")[2].partition("</script>")[0]
+    allowed = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+    assert f"script-src 'sha256-{allowed}'" in page and "innerHTML" not in code and "eval" not in code
+    assert not re.search(r"url\((?!#)|@import|https?://(?!www.w3.org/2000/svg)", page)
+    assert len([1 for _, attributes in outline.tags if attributes.get("class") == "look"]) == 1
+
+
+def test_the_script_draws_what_was_computed(explorable):
+    page = report(explorable)
+    said = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
+    look, seen = said["looks"][0], explorable.explorations[0]
+    codes = np.frombuffer(base64.b64decode(look["change"]), np.uint8).reshape(-1, 16)
+    rows, cols = np.triu_indices(5, k=1)
+    np.testing.assert_allclose(codes / 127 - 1, seen.change[rows, cols], atol=0.005)
+    norm = np.frombuffer(base64.b64decode(look["norm"]), "<f4").reshape(5, 16)
+    np.testing.assert_allclose(norm, seen.norm[:, seen.layout.patches])
+    places = np.frombuffer(base64.b64decode(look["places"]), "<i2").reshape(5, 16, 2) * look["span"] / 32767
+    tokens = explorable.tokens[explorable.tokens["kind"] == "patch"]
+    np.testing.assert_allclose(places[..., 0].ravel(), tokens["pca_1"], atol=look["span"] / 30000)
+    attention = np.frombuffer(base64.b64decode(look["attention"]), "<f4").reshape(4, 16)
+    assert (attention >= 0).all() and (attention.sum(1) < 1).all()
+    assert len(look["facts"]["rank"]) == 5 and 1 <= look["facts"]["rank"][2] <= 15
 
 
 def test_padding_is_told(found):

@@ -1,4 +1,4 @@
-// "Copy link": Python writes the link, since it knows the picture and the question; the browser adds its own choices.
+// "Save report" and "Copy link": Python writes the link, since it knows the picture and the question; the browser adds its own choices.
 
 let linkAsked = 0;
 
@@ -28,6 +28,27 @@ async function giveLink() {
   $(".shared-said").textContent = [done, said.note].filter(Boolean).join(" ");
 }
 
+function reporting(busy) {
+  $(".report").disabled = busy;
+  $(".report").textContent = busy ? "Writing…" : "Save report";
+}
+
+function saveReport() {
+  const said = props.report;
+  if (!said?.html) return;
+  reporting(false);
+  const file = URL.createObjectURL(new Blob([said.html], { type: "text/html" }));
+  const name = said.name.replace(/[^\p{L}\p{N}._-]+/gu, "-").slice(0, 80) || "report";
+  make("a", { href: file, download: `${name}.html` }).click();
+  setTimeout(() => URL.revokeObjectURL(file), 60_000);
+}
+
+$(".report").addEventListener("click", () => {
+  reporting(true);
+  trigger("report_asked", {});
+});
+follow(document, "vle-unreported", () => reporting(false));
+watch("report", saveReport);
 $(".share").addEventListener("click", askLink);
 $(".shared-close").addEventListener("click", () => {
   $(".shared").hidden = true;

@@ -29,7 +29,8 @@ def header(
 
     Its events: ``picture_chosen`` and ``picture_removed`` ({index}), ``pictures_added`` ({files: [{path, name}],
     problems}), ``fit_chosen`` ({fit}), ``encoder_asked`` ({id}) and ``link_asked`` ({tab, layer, patch, compared, mode,
-    asked}), which is answered by the property ``link`` ({query, note, asked}).
+    asked}), which is answered by the property ``link`` ({query, note, asked}), and ``report_asked``, answered by ``report``
+    ({name, html, made}).
     """
     return gr.HTML(
         value=value,  # type: ignore[arg-type]
@@ -44,4 +45,5 @@ def header(
         choosable=choosable,
         tabs=list(tabs),
         link=None,
+        report=None,
     )
