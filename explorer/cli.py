@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from explorer import __version__
 from explorer.cli_ask import add_ask
-from explorer.cli_checkpoints import add_checkpoints, add_evaluate
+from explorer.cli_checkpoints import add_catalogue_flag, add_checkpoints, add_evaluate, megabytes, print_columns
 from explorer.cli_inspect import add_import, add_inspect
 from explorer.cli_jobs import add_precompute, add_score, add_train
 from explorer.cli_lrs import add_lrs
@@ -143,16 +143,29 @@ def add_encoders(commands: Commands) -> None:
         description="List the encoders known by name, with size, source, licence and whether they are on this machine. "
         "Any other CLIP, SigLIP, SigLIP 2, DINOv2 or ViT can be given by its hub id or folder.",
     )
+    add_catalogue_flag(parser)
     parser.add_argument("--json", action="store_true", help="print the list as JSON")
     parser.set_defaults(run=run_encoders)
 
 
 def run_encoders(args: argparse.Namespace) -> int:
     """Print the list."""
-    from explorer.models.catalogue import list_encoders  # light: neither torch nor transformers
+    from explorer.models.catalogue import list_encoders, use_catalogues  # light: neither torch nor transformers
 
+    use_catalogues(args.catalogue)
     known = list_encoders()
-    print(json.dumps(known, indent=1, ensure_ascii=False) if args.json else _table(known))
+    if args.json:
+        print(json.dumps(known, indent=1, ensure_ascii=False))
+        return DONE
+    head = ("id", "reads", "size", "memory", "on this machine", "licence", "title", "source")
+    sizes = [(megabytes(row["size_bytes"]), megabytes(row["memory_bytes"])) for row in known]
+    print_columns(
+        head,
+        [
+            (row["id"], row["reads"], *size, ("no", "yes")[row["on_this_machine"]], row["licence"], row["title"], row["source"])
+            for row, size in zip(known, sizes, strict=True)
+        ],
+    )  # fmt: skip
     return DONE
 
 
@@ -186,20 +199,6 @@ def _as_text(found: Analysis, out: Path) -> str:
     count = len(found.pictures)
     head = f"{count} picture{'s' if count > 1 else ''} through {found.encoder.title}, layers 0–{found.encoder.blocks}"
     return "\n".join([head, *groups_as_text(found), f"report: {out / 'report.html'}"])
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> str:
-    """Columns as wide as what stands in them; yes and no for truth values, MB for bytes, – for what is not known."""
-
-    def shown(name: str, value: Any) -> str:
-        if value is None or isinstance(value, bool):
-            return {True: "yes", False: "no", None: "–"}[value]
-        return f"{value / 1e6:.0f} MB" if name.endswith("_bytes") else str(value)
-
-    head = [name.removesuffix("_bytes").replace("_", " ") for name in rows[0]]
-    cells = [head, *([shown(name, value) for name, value in row.items()] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
 
 
 def _quieten() -> None:

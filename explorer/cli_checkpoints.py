@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,22 +116,54 @@ def add_checkpoints(commands: Any) -> None:
     parser = commands.add_parser(
         "checkpoints",
         help="which checkpoints can answer here",
-        description="List the built-in checkpoints: layers, size, licence, and whether they are on this machine.",
+        description="List the checkpoints known by name: built in, in the folder checkpoints, and in the catalogues; with "
+        "what they read, size, memory (weights in 16-bit numbers), licence, and whether they are on this machine. Any "
+        "other can be given by its hub id or folder, or as openai:BASE_URL#MODEL.",
     )
+    add_catalogue_flag(parser)
     parser.add_argument("--json", action="store_true", help="print as JSON")
     parser.set_defaults(run=run_checkpoints)
 
 
+def add_catalogue_flag(parser: Any) -> None:
+    """``--catalogue``, wherever models are named."""
+    parser.add_argument(
+        "--catalogue",
+        action="append",
+        metavar="FILE",
+        help="TOML file of models of your own, or a folder of checkpoints; may be given again (also $VLE_CATALOGUE)",
+    )
+
+
 def run_checkpoints(args: argparse.Namespace) -> int:
     """List."""
-    from explorer.models.answering import list_checkpoints
+    from explorer.models.catalogue import use_catalogues
+    from explorer.models.checkpoint_ids import list_checkpoints
 
+    use_catalogues(args.catalogue)
     rows = list_checkpoints()
     if args.json:
-        print(json.dumps(rows, indent=1))
+        print(json.dumps([dataclasses.asdict(row) for row in rows], indent=1, ensure_ascii=False))
         return 0
-    for row in rows:
-        layers = "any layers" if row["choosable"] else "layers " + " + ".join(map(str, row["layers"]))
-        here = "here" if row["on_this_machine"] else "its encoder is missing"
-        print(f"{row['id']:<14}{layers:<22}{row['size_bytes'] / 1e6:>6.1f} MB  {row['licence']:<12}{here}")
+    head = ("id", "reads", "size", "memory", "on this machine", "licence", "title")
+    print_columns(
+        head,
+        [
+            (row.id, row.reads, megabytes(row.size_bytes), megabytes(row.memory_bytes), ("no", "yes")[row.on_this_machine],
+             row.licence or "–", row.title)
+            for row in rows
+        ],
+    )  # fmt: skip
     return 0
+
+
+def print_columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as what stands in them."""
+    cells = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    print("\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells))
+
+
+def megabytes(count: int | None) -> str:
+    """Bytes for people, – where unknown."""
+    return "–" if count is None else f"{count / 1e6:,.0f} MB"

@@ -248,6 +248,8 @@ class CheckpointInfo:
         on_this_machine: whether it can be loaded without a network.
         knows: what it was trained on, in one sentence, where that limits what it can answer.
         untrained_swap: whether it reads other layers than it was trained on.
+        memory_bytes: of its weights in 16-bit numbers; None where that is unknown.
+        revision: of its repository on the hub; "" where it has none.
     """
 
     id: str
@@ -263,6 +265,8 @@ class CheckpointInfo:
     on_this_machine: bool
     knows: str = ""
     untrained_swap: bool = False
+    memory_bytes: int | None = None
+    revision: str = ""
 
 
 @dataclass(frozen=True)

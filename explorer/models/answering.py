@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,12 +12,13 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPVisionModel, LlamaForCausalLM
 
-from explorer.layers import LayerSet
-from explorer.models.catalogue import MINI
-from explorer.models.family import FACTS, Checkpoint, layer_states, load_checkpoint, read_encoder, read_facts
-from explorer.models.hardware import choose_device, choose_dtype
+from explorer.models.checkpoint_ids import SERVED, CheckpointId, describe, find_mini
+from explorer.models.family import Checkpoint, layer_states, load_checkpoint, read_encoder, read_facts
 from explorer.models.packed import answer_greedily
-from explorer.records import CheckpointError
+from explorer.models.served import Served
+from explorer.models.speaking import Asked, Speaker
+from explorer.models.transformers_speaker import TransformersSpeaker
+from explorer.records import CheckpointError, Picture
 
 
 class Pictures:
@@ -109,99 +109,43 @@ def _answer_packed(
     return [[tokenizer.decode(answer, skip_special_tokens=True) for answer in some] for some in found]
 
 
-class TransformersAnswerer:
-    """Any image-and-text model that transformers loads, one question at a time."""
+class SpeakerAnswerer:
+    """A checkpoint that is asked one question at a time: what transformers loads, or a served one."""
 
-    layers: tuple[int, ...] = ()
+    def __init__(self, id: str, speaker: Speaker):
+        """Answer with a loaded checkpoint."""
+        self.id, self.layers, self._speaker = id, speaker.layers, speaker
 
-    def __init__(self, id: str):
-        """Load a folder or a hub id.
-
-        Raises:
-            CheckpointError: transformers cannot load it.
-        """
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-
-        self._model: Any
-
-        self.id, device = id, choose_device()
-        try:
-            self._processor = AutoProcessor.from_pretrained(id)
-            self._model = AutoModelForImageTextToText.from_pretrained(id, dtype=choose_dtype(None, device))
-            self._model.to(device)
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-            raise CheckpointError(f"{id} cannot be loaded: {str(error).splitlines()[0]}") from None
-        chosen = getattr(self._model.config, "vision_feature_layer", ())
-        blocks = getattr(getattr(self._model.config, "vision_config", None), "num_hidden_layers", None)
-        if chosen != () and blocks:
-            self.layers = LayerSet.of(chosen, blocks).layers
-
-    @torch.no_grad()
     def answer(self, pictures: Pictures, questions: Sequence[Sequence[str]]) -> list[list[str]]:
         """Answer the questions of each picture."""
-        return [
-            [self._ask(Image.fromarray(pixels), text) for text in some]
-            for pixels, some in zip(pictures.pixels, questions, strict=True)
-        ]
-
-    def _ask(self, image: Image.Image, text: str) -> str:
-        content = [{"type": "image"}, {"type": "text", "text": text}]
-        prompt = self._processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-        given = self._processor(images=image, text=prompt, return_tensors="pt").to(
-            self._model.device, self._model.dtype
-        )
-        out = self._model.generate(**given, do_sample=False, max_new_tokens=24)
-        return self._processor.decode(out[0, given["input_ids"].shape[1] :], skip_special_tokens=True).strip()
+        shown = [Picture(f"picture {n}", pixels) for n, pixels in enumerate(pictures.pixels)]
+        asked = [Asked(one, text) for one, some in zip(shown, questions, strict=True) for text in some]
+        said = iter(self._speaker.answer_many(asked))
+        return [[next(said).text for _ in some] for some in questions]
 
 
 def open_answerer(id: str, encoders: dict[str, CLIPVisionModel]) -> Answerer:
     """Load a checkpoint by its id.
 
     Args:
-        id: the name of a built-in checkpoint ("mini-l18"), a folder or a hub id; "mini-any@3+18" chooses layers.
+        id: the name of a built-in checkpoint ("mini-l18"), a folder, a hub id or a served one, as ``checkpoint_ids`` has
+            them; "mini-any@3+18" chooses layers.
         encoders: loaded encoders by id, so that checkpoints share them; added to.
 
     Raises:
         CheckpointError: it cannot be had.
     """
-    name, _, chosen = id.partition("@")
-    folder = next((f for f in (Path(name), MINI.parent / name) if (f / FACTS).is_file()), None)
+    info, asked = describe(id), CheckpointId.parse(id)
+    if id.startswith(SERVED):
+        return SpeakerAnswerer(id, Served(id))
+    folder = find_mini(asked.name)
     if folder is None:
-        if chosen:
-            raise CheckpointError(f"{name} is no checkpoint whose layers can be chosen: write {name} alone.")
-        if not Path(name).exists() and (name.startswith((".", "/")) or not re.fullmatch(r"[\w.-]+/[\w.-]+", name)):
-            known = ", ".join(sorted(f.parent.name for f in MINI.parent.glob(f"*/{FACTS}"))) or "none"
-            raise CheckpointError(f"There is no checkpoint {name!r} here: built in are {known}; or give a folder.")
-        return TransformersAnswerer(name)
+        speaker = TransformersSpeaker(asked.name, bits=asked.bits)
+        return SpeakerAnswerer(id, speaker.reading(info.layers) if info.untrained_swap else speaker)
+    if info.untrained_swap:
+        raise CheckpointError(f"{id}: a mini checkpoint is evaluated on the layers it was trained on; leave out #swap.")
     facts = read_facts(folder)
     if facts["encoder"] not in encoders:
         encoders[facts["encoder"]] = read_encoder(facts["encoder"])
     encoder = encoders[facts["encoder"]]
-    layers = LayerSet.parse(chosen, encoder.config.num_hidden_layers).layers if chosen else None
-    return MiniAnswerer(id, load_checkpoint(folder, layers, encoder))
-
-
-def list_checkpoints() -> list[dict[str, Any]]:
-    """The built-in checkpoints.
-
-    Returns:
-        For each: ``id``, ``layers``, ``choosable`` (whether any of them can be chosen), ``encoder``, ``size_bytes``,
-        ``licence``, ``source`` and ``on_this_machine``, false where its encoder is missing.
-    """
-    rows = []
-    for file in sorted(MINI.parent.glob(f"*/{FACTS}")):
-        facts = read_facts(file.parent)
-        here = (MINI if facts["encoder"] == "mini" else Path(facts["encoder"])) / "model.safetensors"
-        rows.append(
-            {
-                "id": file.parent.name,
-                "layers": facts["layers"],
-                "choosable": facts["choosable"],
-                "encoder": facts["encoder"],
-                "size_bytes": sum(part.stat().st_size for part in file.parent.iterdir() if part.is_file()),
-                "licence": facts["licence"],
-                "source": "built in",
-                "on_this_machine": here.is_file(),
-            }
-        )
-    return rows
+    return MiniAnswerer(id, load_checkpoint(folder, info.layers if asked.chosen else None, encoder))

@@ -1,26 +1,26 @@
 """What can answer, by its id, told from files alone: neither torch nor transformers is loaded here.
 
 An id is a built-in name ("mini-l18"), a folder, a hub id, or a served model ("openai:BASE_URL#MODEL"). "@3+18" behind
-the name chooses layers where they can be chosen; "#swap=18" makes a checkpoint read layers it was not trained on.
+the name chooses layers where they can be chosen; "#swap=18" makes a checkpoint read layers it was not trained on;
+"#bits=4" loads its weights in 4 bits, "#bits=8" in 8.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from explorer.layers import PAPER_FUSION, LayerSet
 from explorer.models.catalogue import MINI
-from explorer.models.hub import TRANSFORMERS_FILES, cached_folder
+from explorer.models.checkpoint_folders import SERVED, describe_other, describe_served, list_others
 from explorer.records import CheckpointError, CheckpointInfo, InputError
 
 FACTS = "checkpoint.json"
 WEIGHTS = "language.safetensors"
 BUILT_IN = MINI.parent
-SERVED = "openai:"
 SWAP = "#swap="
 KNOWS = "Trained on generated scenes alone: it knows their things and words, one question at a time."
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -34,19 +34,24 @@ class CheckpointId:
         name: the checkpoint.
         chosen: layers to choose, "" if not said.
         swap: layers to read without training, "" if not said.
+        bits: 4 or 8 for weights in so many bits, 0 if not said.
     """
 
     name: str
     chosen: str = ""
     swap: str = ""
+    bits: int = 0
 
     @classmethod
     def parse(cls, id: str) -> CheckpointId:
         """Take an id apart; what is no choice of layers is part of the name."""
         if id.startswith(SERVED):
             return cls(id)
-        found = re.fullmatch(r"(.+?)(?:@([\d,+-]+))?(?:#swap=([\d,+-]+))?", id, re.DOTALL)
-        return cls(*(part or "" for part in found.groups())) if found else cls(id)
+        found = re.fullmatch(r"(.+?)(?:@([\d,+-]+))?(?:#swap=([\d,+-]+))?(?:#bits=(\d{1,2}))?", id, re.DOTALL)
+        if not found:
+            return cls(id)
+        name, chosen, swap, bits = (part or "" for part in found.groups())
+        return cls(name, chosen, swap, int(bits or 0))
 
 
 def find_mini(name: str, root: Path = BUILT_IN) -> Path | None:
@@ -70,6 +75,11 @@ def list_ids(root: Path = BUILT_IN) -> list[str]:
     return sorted((name for name in names if _usable(root / name)), key=order)
 
 
+def list_checkpoints(root: Path = BUILT_IN) -> list[CheckpointInfo]:
+    """All that are known: built in, in the folders that are looked into, in the catalogues; not all are here."""
+    return [*(describe(name, root) for name in list_ids(root)), *list_others()]
+
+
 def describe(id: str, root: Path = BUILT_IN) -> CheckpointInfo:
     """What is known of a checkpoint before it is loaded.
 
@@ -78,9 +88,10 @@ def describe(id: str, root: Path = BUILT_IN) -> CheckpointInfo:
     """
     asked = CheckpointId.parse(id)
     if id.startswith(SERVED):
-        address, _, model = id.removeprefix(SERVED).partition("#")
-        return CheckpointInfo(id, model or id, (), 0, "served", False, "", None, "", address, True, "")
+        return describe_served(id)
     folder = find_mini(asked.name, root)
+    if folder and asked.bits:
+        raise CheckpointError(f"{asked.name} is small and always read whole: leave out #bits={asked.bits}.")
     return _describe_mini(id, asked, folder) if folder else _describe_other(id, asked, root)
 
 
@@ -108,6 +119,7 @@ def _describe_mini(id: str, asked: CheckpointId, folder: Path) -> CheckpointInfo
         choosable=bool(facts["choosable"]),
         encoder=encoder,
         size_bytes=sum(part.stat().st_size for part in folder.iterdir() if part.is_file()),
+        memory_bytes=_mini_memory(folder, home),
         licence=str(facts.get("licence", "")),
         source="built in" if folder.parent == BUILT_IN else str(folder),
         on_this_machine=(home / "model.safetensors").is_file() and (folder / WEIGHTS).is_file(),
@@ -119,45 +131,25 @@ def _describe_mini(id: str, asked: CheckpointId, folder: Path) -> CheckpointInfo
 def _describe_other(id: str, asked: CheckpointId, root: Path) -> CheckpointInfo:
     if asked.chosen:
         raise CheckpointError(f"{asked.name} is no checkpoint whose layers can be chosen: write {asked.name} alone.")
-    given = Path(asked.name)
     try:
-        is_folder = given.is_dir()
-    except (OSError, ValueError):
+        is_folder = Path(asked.name).expanduser().is_dir()
+    except (OSError, ValueError, RuntimeError):
         is_folder = False
     if not is_folder and (asked.name.startswith((".", "/", "~")) or not _HUB_ID.fullmatch(asked.name)):
         known = ", ".join(list_ids(root)) or "none"
         raise CheckpointError(
             f"There is no checkpoint {asked.name[:120]!r} here: built in are {known}; or give a folder or a hub id."
         )
-    folder = given if is_folder else cached_folder(asked.name, TRANSFORMERS_FILES)
-    config = _config(folder) if folder else {}
-    blocks = int((config.get("vision_config") or {}).get("num_hidden_layers") or 0)
-    given_layers = config.get("vision_feature_layer", config.get("vision_feature_layers"))
-    layers: tuple[int, ...] = ()
-    if given_layers is not None and blocks:
-        try:
-            layers = LayerSet.of(given_layers, blocks).layers
-        except InputError as problem:
-            raise CheckpointError(f"config.json of {asked.name} names an impossible layer. {problem}") from None
-    if asked.swap and not layers:
+    found = describe_other(id, asked)
+    if not asked.swap:
+        return found
+    if not found.layers:
         raise CheckpointError(f"{asked.name} does not say which layers it reads, so none can be swapped.")
-    layers, swapped = _swap(asked, layers, blocks) if layers else (layers, False)
-    reads = LayerSet(layers, blocks).title() if layers else "its own layers"
-    return CheckpointInfo(
-        id=id,
-        title=(folder.name if is_folder and folder else asked.name) + (" (untrained swap)" if swapped else ""),
-        layers=layers,
-        blocks=blocks,
-        reads=reads + (" · untrained swap" if swapped else ""),
-        choosable=False,
-        encoder=str((config.get("vision_config") or {}).get("_name_or_path") or ""),
-        size_bytes=sum(f.stat().st_size for f in folder.iterdir() if f.is_file()) if folder else None,
-        licence="",
-        source="folder" if is_folder else "Hugging Face hub",
-        on_this_machine=folder is not None,
-        knows="",
-        untrained_swap=swapped,
-    )
+    layers, swapped = _swap(asked, found.layers, found.blocks)
+    if not swapped:
+        return found
+    reads = LayerSet(layers, found.blocks).title() + " · untrained swap"
+    return replace(found, title=f"{found.title} (untrained swap)", layers=layers, reads=reads, untrained_swap=True)
 
 
 def _swap(asked: CheckpointId, layers: tuple[int, ...], blocks: int) -> tuple[tuple[int, ...], bool]:
@@ -197,14 +189,10 @@ def _facts(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{folder / FACTS} cannot be read: {error}.") from None
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((folder / "config.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        raise CheckpointError(
-            f"{folder} holds no config.json that can be read, so it is no checkpoint: give the folder that it lies in."
-        ) from None
-    return config if isinstance(config, dict) else {}
+def _mini_memory(folder: Path, home: Path) -> int | None:
+    """In 16-bit numbers, as they are stored; with the encoder, which checkpoints share."""
+    files = [path for path in (folder / WEIGHTS, home / "model.safetensors") if path.is_file()]
+    return sum(path.stat().st_size for path in files) if len(files) == 2 else None
 
 
 def _vision_blocks(folder: Path) -> int | None:

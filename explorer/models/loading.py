@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -16,7 +15,15 @@ from explorer.models.catalogue import find_entry
 from explorer.models.hardware import choose_device, choose_dtype
 from explorer.models.hf_loading import quiet
 from explorer.models.hub import TRANSFORMERS_FILES, Progress, brief, check_safetensors, fetch
-from explorer.models.memory import check_quantisation, count_weights, free_bytes, needed_bytes, plan, quantisation
+from explorer.models.memory import (
+    check_quantisation,
+    count_weights,
+    free_bytes,
+    needed_bytes,
+    plan,
+    quantisation,
+    release,
+)
 from explorer.records import CheckpointError, EncoderError, InputError
 
 
@@ -133,9 +140,7 @@ def _choose_form(
     name = str(usual).removeprefix("torch.")
     forms = [f"{bits} bits"] if bits else [name] if dtype or name != "float32" else [name, "bfloat16"]
     make_room(needed_bytes(weights, forms[0]))
-    gc.collect()
-    if where.type == "cuda":
-        torch.cuda.empty_cache()
+    release(str(where))
     return plan(id, weights, forms, free_bytes(str(where)), str(where)).form
 
 

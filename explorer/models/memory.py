@@ -5,6 +5,7 @@ Loads neither torch nor transformers, unless it is asked about a GPU.
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
@@ -78,6 +79,15 @@ def free_bytes(device: str) -> int | None:
         return int(torch.cuda.mem_get_info(device)[0])
     found = [each for each in (_free_of_machine(), *map(_free_of_group, CGROUPS)) if each is not None]
     return min(found, default=None)
+
+
+def release(device: str) -> None:
+    """Give back at once what nobody holds any more."""
+    gc.collect()
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.empty_cache()
 
 
 def _free_of_machine() -> int | None:

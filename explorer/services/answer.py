@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explorer.layers import PAPER_FUSION, LayerSet
-from explorer.models.checkpoint_ids import BUILT_IN, SERVED, CheckpointId, describe, find_mini, list_ids
+from explorer.models.checkpoint_ids import BUILT_IN, SERVED, CheckpointId, describe, find_mini, list_checkpoints
 from explorer.models.checkpoint_ids import WEIGHTS as MINI_WEIGHTS
 from explorer.records import (
     CheckpointError,
@@ -27,10 +27,10 @@ from explorer.records import (
     Truth,
     XRay,
 )
-from explorer.services.answer_limits import check_asked
+from explorer.services.answer_limits import check_asked, check_listed
 from explorer.services.cache import OnceCache
 from explorer.services.pictures import printable
-from explorer.services.streaming import NEVER, STOPPED, Either, Job, run_jobs
+from explorer.services.streaming import NEVER, STOPPED, Either, Job, Progress, Turns, run_jobs, while_loading
 from explorer.services.truth import decide, scene_questions, truth_of
 
 if TYPE_CHECKING:
@@ -49,7 +49,12 @@ class Answerers:
     """All checkpoints that can answer; every method may be called from any thread."""
 
     def __init__(
-        self, *, memory_bytes: int = MEMORY_BYTES, device: str | None = None, catalogue: str | Path | None = None
+        self,
+        *,
+        memory_bytes: int = MEMORY_BYTES,
+        device: str | None = None,
+        catalogue: str | Path | None = None,
+        any_id: bool = True,
     ) -> None:
         """Start with nothing loaded.
 
@@ -57,22 +62,27 @@ class Answerers:
             memory_bytes: of the weights kept; the least recently used leave first.
             device: such as "cpu" or "cuda"; None chooses.
             catalogue: folder in which the built-in checkpoints lie; None takes ours.
+            any_id: whether also ids are taken that are not listed, or not on this machine: folders, hub ids, addresses.
         """
+        self._any_id = any_id
+        self._turns = Turns()
         self._device, self._root = device, Path(catalogue) if catalogue else BUILT_IN
         self._models = OnceCache(memory_bytes)
         self._encoders = OnceCache(1 << 34)  # shared by many, so that they stay
         self._slots = threading.BoundedSemaphore(SLOTS)
 
     def list(self) -> list[CheckpointInfo]:
-        """The built-in checkpoints."""
-        return [describe(name, self._root) for name in list_ids(self._root)]
+        """All that are known: built in, in folders that are looked into, in the catalogues; not all are here."""
+        return list_checkpoints(self._root)
 
     def info(self, id: str) -> CheckpointInfo:
         """What is known of a checkpoint; nothing is loaded.
 
         Raises:
-            CheckpointError: there is none of this id, or it cannot read the layers named.
+            CheckpointError: there is none of this id, it cannot read the layers named, or it may not be asked here.
         """
+        if not self._any_id:
+            check_listed(id, self.list())
         return describe(id, self._root)
 
     def stream(
@@ -138,6 +148,16 @@ class Answerers:
             InputError: one of them cannot be asked in this way.
         """
         asked = [self._asked([picture], text, options, (), 0.0, 24)[0] for picture, text, options in items]
+        with self._turns.take((stop or NEVER) if self._is_large(checkpoint) else None):
+            return self._ask_all(asked, checkpoint, stop, on_progress)
+
+    def _ask_all(
+        self,
+        asked: Sequence[Asked],
+        checkpoint: str,
+        stop: threading.Event | None,
+        on_progress: Callable[[int, int], None] | None,
+    ) -> list[Reply]:
         info, speaker = self._open(checkpoint)
         replies: list[Reply] = []
         for start in range(0, len(asked), CHUNK):
@@ -227,9 +247,9 @@ class Answerers:
         before = tuple((str(q), str(a)) for q, a in turns)
         return [Asked(picture, text, kind, options, before, temperature, most_tokens) for picture in pictures]
 
-    def _open(self, id: str) -> tuple[CheckpointInfo, Speaker]:
+    def _open(self, id: str, report: Progress = lambda *_: None) -> tuple[CheckpointInfo, Speaker]:
         """A checkpoint, loaded if it is not yet."""
-        info = describe(id, self._root)
+        info = self.info(id)
         asked = CheckpointId.parse(id)
         with _told(id):
             if id.startswith(SERVED):
@@ -246,11 +266,27 @@ class Answerers:
             from explorer.models.transformers_speaker import TransformersSpeaker
 
             def load() -> tuple[Speaker, int]:
-                speaker = TransformersSpeaker(asked.name, self._device)
+                how: dict[str, Any] = {"bits": asked.bits, "make_room": self._make_room, "report": report}
+                speaker = TransformersSpeaker(asked.name, self._device, **how)
                 return speaker, speaker.size_bytes
 
-            speaker = self._models.get((asked.name,), load)
+            speaker = self._models.get((asked.name, asked.bits), load)
             return info, speaker.reading(info.layers) if info.untrained_swap else speaker
+
+    def _make_room(self, needed_bytes: int) -> None:
+        """Let checkpoints go, the least recently used first, until so much memory is free or none is left."""
+        from explorer.models.hardware import choose_device
+        from explorer.models.memory import free_bytes, release
+
+        device = str(choose_device(self._device))
+        free = free_bytes(device)
+        while free is not None and free < needed_bytes and self._models.drop_oldest():
+            release(device)
+            free = free_bytes(device)
+
+    def _is_large(self, id: str) -> bool:
+        """Whether a checkpoint is loaded here and is none of the mini family: then one works at a time."""
+        return not id.startswith(SERVED) and find_mini(CheckpointId.parse(id).name, self._root) is None
 
     def _parts(self, folder: Path, encoder_id: str) -> MiniParts:
         """A mini checkpoint's own part; read again when its file changed."""
@@ -272,10 +308,11 @@ class Answerers:
             return self._models.get((str(folder.resolve()), changed), load)
 
     def _run(self, jobs: Sequence[Job], stop: threading.Event) -> Iterator[list[Reply]]:
-        """Merge what all checkpoints say; mini ones take turns in one thread, the others have one each."""
-        together = [k for k, job in enumerate(jobs) if find_mini(CheckpointId.parse(job.id).name, self._root)]
-        alone = [[k] for k in range(len(jobs)) if k not in together]
-        lanes = ([together] if together else []) + alone
+        """Merge what all checkpoints say: mini ones take turns, large ones too, and each served one has its own thread."""
+        large = [k for k, job in enumerate(jobs) if self._is_large(job.id)]
+        served = [k for k, job in enumerate(jobs) if job.id.startswith(SERVED)]
+        together = [k for k in range(len(jobs)) if k not in large and k not in served]
+        lanes = [lane for lane in (together, large) if lane] + [[k] for k in served]
         return run_jobs(jobs, lanes, self._speak, stop, self._slots if together else None)
 
     def _speak(self, job: Job, stop: Either) -> Iterator[Reply]:
@@ -285,12 +322,18 @@ class Answerers:
         try:
             info = self.info(job.id)
             yield (reply := replace(reply, layers=info.layers, reads=info.reads))
-            info, speaker = self._open(job.id)
-            reply = replace(reply, layers=speaker.layers or info.layers, reads=_reads(info, speaker))
-            began = time.perf_counter()  # loading is no part of answering
-            for said in speaker.speak(job.asked, stop):
-                reply, shared = _with(reply, said, info), said.shared_seconds
-                yield reply
+            large = self._is_large(job.id)
+            with self._turns.take(stop if large else None):
+                if large:
+                    loading = while_loading(lambda report: self._open(job.id, report), stop)
+                    info, speaker = yield from _as_remarks(reply, loading)
+                else:
+                    info, speaker = self._open(job.id)
+                reply = replace(reply, layers=speaker.layers or info.layers, reads=_reads(info, speaker))
+                began = time.perf_counter()  # loading is no part of answering
+                for said in speaker.speak(job.asked, stop):
+                    reply, shared = _with(reply, said, info), said.shared_seconds
+                    yield reply
         except Exception as error:  # one failing checkpoint never stops the others
             reply = replace(reply, error=_sentence(job.id, error))
         stopped = (STOPPED,) if stop.is_set() and not reply.error else ()
@@ -317,6 +360,15 @@ def _told(id: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise CheckpointError(_sentence(id, error)) from error
+
+
+def _as_remarks(reply: Reply, loading: Generator[str, None, Any]) -> Generator[Reply, None, Any]:
+    """What is said while a checkpoint is loaded, as the reply's remark; returns what was loaded."""
+    while True:
+        try:
+            yield replace(reply, remarks=(next(loading),))
+        except StopIteration as done:
+            return done.value
 
 
 def _sentence(id: str, error: Exception) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from explorer.records import InputError
+from explorer.models.checkpoint_ids import CheckpointId
+from explorer.records import CheckpointError, CheckpointInfo, InputError
 
 MOST_LETTERS = 2000
 MOST_CANDIDATES = 128
@@ -48,6 +49,24 @@ def check_asked(
         raise InputError(f"The temperature goes from 0 (the likeliest word always) to 2; got {temperature!r}.")
     if not isinstance(most_tokens, int) or isinstance(most_tokens, bool) or not 1 <= most_tokens <= MOST_TOKENS:
         raise InputError(f"The length goes from 1 to {MOST_TOKENS} tokens; got {most_tokens!r}.")
+
+
+def check_listed(id: str, known: Sequence[CheckpointInfo]) -> None:
+    """Refuse what strangers may not ask for: all but checkpoints that are listed and on this machine.
+
+    Layers may be chosen and swapped. A served one must stand in the owner's catalogue, so that nobody can send this
+    machine to an address.
+
+    Raises:
+        CheckpointError: it is not among them.
+    """
+    names = {info.id for info in known if info.on_this_machine}
+    asked = CheckpointId.parse(id)
+    if id not in names and (asked.name not in names or asked.bits):
+        raise CheckpointError(
+            "Here only the checkpoints that are listed and on this machine answer: start the program on a machine of your "
+            "own to ask another."
+        )
 
 
 def check_text(what: str, text: Any) -> None:

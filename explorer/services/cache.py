@@ -40,6 +40,15 @@ class OnceCache:
             self._fill(key, entry, compute)
         return entry.result()
 
+    def drop_oldest(self) -> bool:
+        """Forget the least recently used value; returns whether there was one."""
+        with self._lock:
+            oldest = next((key for key in self._entries if key in self._sizes), None)
+            if oldest is None:
+                return False
+            del self._sizes[oldest], self._entries[oldest]
+            return True
+
     def clear(self) -> None:
         """Forget all; what is being computed still reaches those who wait for it."""
         with self._lock:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from explorer.records import Reply
+from explorer.records import InputError, Reply
 
 if TYPE_CHECKING:
-    from explorer.models.speaking import Asked
+    from explorer.models.speaking import Asked, Stop
+
+Loaded = TypeVar("Loaded")
+Progress = Callable[[float, str], None]
 
 SECONDS_BETWEEN = 0.05
 STOPPED = "Stopped."
@@ -119,3 +124,61 @@ def _take(changes: queue.SimpleQueue[tuple[int, Reply]], replies: list[Reply]) -
             k, reply = changes.get_nowait()
     except queue.Empty:
         return changed
+
+
+class Turns:
+    """One large checkpoint is loaded and works at a time, so that two never take the memory of one."""
+
+    def __init__(self) -> None:
+        """Nobody works."""
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def take(self, stop: Stop | None) -> Iterator[None]:
+        """Wait for the turn, unless ``stop`` is None: then none is needed. A stop while waiting raises.
+
+        Raises:
+            InputError: it was stopped before its turn came.
+        """
+        if stop is None:
+            yield
+            return
+        while not self._lock.acquire(timeout=0.1):
+            if stop.is_set():
+                raise InputError("It was stopped before its turn came.")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+
+def while_loading(load: Callable[[Progress], Loaded], stop: Stop) -> Generator[str, None, Loaded]:
+    """Load in a thread; yields what it says on the way, returns what it loaded.
+
+    Args:
+        load: given a function that is told a fraction and a sentence; where stop was set, that raises.
+        stop: ends the loading at the next sentence.
+
+    Raises:
+        Exception: what ``load`` raised.
+    """
+    said: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    done: Future[Loaded] = Future()
+
+    def report(_: float, sentence: str) -> None:
+        if stop.is_set():
+            raise InputError("It was stopped while it was loaded; what was fetched is kept.")
+        said.put(sentence)
+
+    def work() -> None:
+        try:
+            done.set_result(load(report))
+        except BaseException as problem:
+            done.set_exception(problem)
+        finally:
+            said.put(None)
+
+    threading.Thread(target=work, name="load", daemon=True).start()
+    while (sentence := said.get()) is not None:
+        yield sentence
+    return done.result()

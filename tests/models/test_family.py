@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor, CLIPModel, LlavaForConditionalGeneration
 
-from explorer.models.answering import MiniAnswerer, Pictures, TransformersAnswerer, list_checkpoints, open_answerer
+from explorer.models.answering import MiniAnswerer, Pictures, open_answerer
+from explorer.models.checkpoint_ids import list_checkpoints
 from explorer.models.family import (
     FACTS,
     WEIGHTS,
@@ -109,7 +110,7 @@ def test_many_questions_at_once_are_answered_as_generate_answers_them(made, pict
     pictures = Pictures([picture, picture[:, ::-1].copy()])
     questions = [["Is there a dog?", "How many hot dogs are there?"], ["Where is the cat?"]]
     packed = open_answerer(str(made / "fused"), {}).answer(pictures, questions)
-    assert packed == TransformersAnswerer(str(tmp_path / "out")).answer(pictures, questions)
+    assert packed == open_answerer(str(tmp_path / "out"), {}).answer(pictures, questions)
     assert all(answer for some in packed for answer in some)
 
 
@@ -157,15 +158,14 @@ def test_names_follow_the_layers():
     ]
 
 
-def test_the_built_in_checkpoints_are_listed(monkeypatch, made):
-    monkeypatch.setattr("explorer.models.answering.MINI", made / "encoder")
-    rows = list_checkpoints()
-    assert [(row["id"], row["choosable"], row["on_this_machine"]) for row in rows] == [
-        ("any", True, True),
-        ("fused", False, True),
-        ("one", False, True),
+def test_the_built_in_checkpoints_are_listed(made):
+    rows = [row for row in list_checkpoints(made) if "/" not in row.id]
+    assert [(row.id, row.choosable, row.on_this_machine, row.blocks) for row in rows] == [
+        ("one", False, True, 4),
+        ("fused", False, True, 4),
+        ("any", True, True, 4),
     ]
-    assert all(row["size_bytes"] > 10_000 and row["licence"] for row in rows)
+    assert all(row.size_bytes > 10_000 and row.memory_bytes > 10_000 and row.licence for row in rows)
 
 
 def test_words_that_must_be_spelled_are_unknown():

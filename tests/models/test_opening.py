@@ -2,12 +2,11 @@
 
 import json
 import shutil
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
+from loopback_hub import Hub
 from safetensors.torch import load_file, save_file
 
 from explorer.models import catalogue
@@ -162,88 +161,17 @@ def test_device_and_number_format(monkeypatch):
 # --- a hub on this machine -------------------------------------------------------------------------------------------
 
 
-class Hub:
-    """A server that answers as the Hugging Face hub does, and remembers what it was asked for."""
-
-    sha = "0123456789abcdef0123456789abcdef01234567"
-
-    def __init__(self, repositories):
-        self.asked = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_HEAD(self):
-                self.do_GET()
-
-            def do_GET(self):
-                outer.asked.append(self.path.partition("?")[0])
-                parts = self.path.partition("?")[0].strip("/").split("/")
-                if parts[:2] == ["api", "models"]:
-                    files = repositories.get("/".join(parts[2:4]))
-                    if files is None:
-                        return self.reply(404, b"{}", {"X-Error-Code": "RepoNotFound"})
-                    if "tree" in parts:
-                        rows = [
-                            {"type": "file", "path": n, "size": len(data), "oid": f"{i:040d}"}
-                            for i, (n, data) in enumerate(files.items())
-                        ]
-                        return self.reply(200, json.dumps(rows).encode())
-                    siblings = [{"rfilename": name, "size": len(data)} for name, data in files.items()]
-                    facts = {"id": "/".join(parts[2:4]), "modelId": "/".join(parts[2:4]), "sha": outer.sha}
-                    facts |= {"private": False, "tags": [], "downloads": 0, "likes": 0, "siblings": siblings}
-                    return self.reply(200, json.dumps(facts).encode())
-                data = repositories["/".join(parts[:2])]["/".join(parts[4:])]
-                etag = f'"{hash(data) & 0xFFFFFFFF:x}"'
-                self.reply(200, data, {"ETag": etag, "X-Repo-Commit": outer.sha, "Accept-Ranges": "bytes"})
-
-            def reply(self, status, data, headers=()):
-                self.send_response(status)
-                for key, value in dict(headers).items():
-                    self.send_header(key, value)
-                self.send_header(
-                    "Content-Type", "application/json" if data[:1] in b"{[" else "application/octet-stream"
-                )
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                if self.command == "GET":
-                    self.wfile.write(data)
-
-            def log_message(self, *args):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def answer_at(self, port, monkeypatch):
-        from huggingface_hub import constants
-
-        url = f"http://127.0.0.1:{port}"
-        monkeypatch.setattr(constants, "ENDPOINT", url)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
-
-    def go_away(self, monkeypatch):
-        self.answer_at(9, monkeypatch)  # a port nobody listens at
-
-
 @pytest.fixture
 def hub(saved, tmp_path, monkeypatch):
-    from huggingface_hub import constants
-
     clip = {path.name: path.read_bytes() for path in saved("clip").folder.iterdir()}
     clip |= {"modeling_evil.py": b"raise SystemExit", "tf_model.h5": b"?", "onnx/model.onnx": b"?", "README.md": b"#"}
     pickled = {name: data for name, data in clip.items() if name != "model.safetensors"}
     torch.save(load_file(saved("clip").folder / "model.safetensors"), tmp_path / "bin")
     pickled["pytorch_model.bin"] = (tmp_path / "bin").read_bytes()
     both = {**clip, "pytorch_model.bin": b"never asked for"}
-    made = Hub({"some/clip": both, "some/pickled": pickled, "some/empty": {"README.md": b"#"}})
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    made.answer_at(made.server.server_port, monkeypatch)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    with Hub({"some/clip": both, "some/pickled": pickled, "some/empty": {"README.md": b"#"}}) as made:
+        made.answer(monkeypatch, tmp_path / "cache")
+        yield made
 
 
 def test_download_with_progress_then_offline(hub, saved):
