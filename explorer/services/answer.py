@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explorer.layers import PAPER_FUSION, LayerSet
-from explorer.models.checkpoint_ids import BUILT_IN, SERVED, CheckpointId, describe, find_mini, list_checkpoints
+from explorer.models.checkpoint_ids import (
+    BUILT_IN,
+    SERVED,
+    CheckpointId,
+    describe,
+    find_mini,
+    list_checkpoints,
+    list_ids,
+)
 from explorer.models.checkpoint_ids import WEIGHTS as MINI_WEIGHTS
 from explorer.records import (
     CheckpointError,
@@ -74,6 +82,10 @@ class Answerers:
     def list(self) -> list[CheckpointInfo]:
         """All that are known: built in, in folders that are looked into, in the catalogues; not all are here."""
         return list_checkpoints(self._root)
+
+    def built_in(self) -> list[CheckpointInfo]:
+        """Those that need no download."""
+        return [describe(name, self._root) for name in list_ids(self._root)]
 
     def info(self, id: str) -> CheckpointInfo:
         """What is known of a checkpoint; nothing is loaded.

@@ -100,7 +100,7 @@ def ask(
     picture = image if isinstance(image, Picture) else read_picture(image)
     services = answerers or Answerers(device=device)
     given = [checkpoints] if isinstance(checkpoints, str) else checkpoints
-    ids = list(dict.fromkeys(given)) if given is not None else [info.id for info in services.list()]
+    ids = list(dict.fromkeys(given)) if given is not None else [info.id for info in services.built_in()]
     if not ids and checkpoints is None:
         raise CheckpointError("There is no built-in checkpoint here: name a folder or a hub id.")
     for id in ids:

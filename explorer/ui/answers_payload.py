@@ -40,6 +40,12 @@ def info_payload(info: CheckpointInfo) -> Json:
     }
 
 
+def of_one_family(known: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
+    """What is on this machine and reads the same encoder as the first that is: the built-in ones, where there are some."""
+    here = [info for info in known if info.on_this_machine]
+    return [info for info in here if info.encoder == here[0].encoder]
+
+
 def usual_checkpoints(known: Sequence[CheckpointInfo], most: int = 4) -> tuple[str, ...]:
     """Who answers where nobody chose: a shallow, a middle and a deep layer and a fusion, of what is on this machine.
 
@@ -47,7 +53,7 @@ def usual_checkpoints(known: Sequence[CheckpointInfo], most: int = 4) -> tuple[s
         known: all checkpoints.
         most: no more than so many.
     """
-    here = [info for info in known if info.on_this_machine]
+    here = of_one_family(known)
     own = [info for info in here if not info.choosable]
     wanted: list[CheckpointInfo] = []
     for depth in DEPTHS:
@@ -82,7 +88,7 @@ def xray_columns(known: Sequence[CheckpointInfo], readable: Sequence[int], block
         blocks: of its encoder.
     """
     fusions = [PAPER_FUSION, PAPER_FUSION[1:]] if blocks == PAPER_BLOCKS else []
-    fusions += [info.layers for info in known if len(info.layers) > 1 and not info.choosable and info.on_this_machine]
+    fusions += [info.layers for info in of_one_family(known) if len(info.layers) > 1 and not info.choosable]
     single = [(layer,) for layer in readable if layer > 0]
     return single + [one for one in dict.fromkeys(fusions) if set(readable).issuperset(one)]
 

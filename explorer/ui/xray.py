@@ -9,7 +9,7 @@ from typing import Any
 from explorer.records import CheckpointError, CheckpointInfo, InputError, Truth
 from explorer.services.judging import normalise
 from explorer.services.truth import decide
-from explorer.ui.answers_payload import rounded, row_of, truth_payload
+from explorer.ui.answers_payload import of_one_family, rounded, row_of, truth_payload
 from explorer.ui.asking import Json, Wish
 
 CHUNK = 4  # columns between two looks at whether to stop
@@ -85,7 +85,7 @@ def _trained(
     answerers: Any, columns: Columns, wish: Wish, candidates: Sequence[str], stop: threading.Event
 ) -> list[Json]:
     """What the models say that were trained for one column alone."""
-    known = [one for one in answerers.list() if one.on_this_machine and not one.choosable and one.layers in columns]
+    known = [one for one in of_one_family(answerers.list()) if not one.choosable and one.layers in columns]
     if not known:
         return []
     ids = [info.id for info in known]
