@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +38,17 @@ from explorer.records import (
 from explorer.services.answer_limits import check_asked, check_listed
 from explorer.services.cache import OnceCache
 from explorer.services.pictures import printable
-from explorer.services.streaming import NEVER, STOPPED, Either, Job, Progress, Turns, run_jobs, while_loading
+from explorer.services.streaming import (
+    NEVER,
+    STOPPED,
+    Either,
+    Job,
+    Progress,
+    Turns,
+    as_remarks,
+    run_jobs,
+    while_loading,
+)
 from explorer.services.truth import decide, scene_questions, truth_of
 
 if TYPE_CHECKING:
@@ -338,7 +348,7 @@ class Answerers:
             with self._turns.take(stop if large else None):
                 if large:
                     loading = while_loading(lambda report: self._open(job.id, report), stop)
-                    info, speaker = yield from _as_remarks(reply, loading)
+                    info, speaker = yield from as_remarks(reply, loading)
                 else:
                     info, speaker = self._open(job.id)
                 reply = replace(reply, layers=speaker.layers or info.layers, reads=_reads(info, speaker))
@@ -372,15 +382,6 @@ def _told(id: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise CheckpointError(_sentence(id, error)) from error
-
-
-def _as_remarks(reply: Reply, loading: Generator[str, None, Any]) -> Generator[Reply, None, Any]:
-    """What is said while a checkpoint is loaded, as the reply's remark; returns what was loaded."""
-    while True:
-        try:
-            yield replace(reply, remarks=(next(loading),))
-        except StopIteration as done:
-            return done.value
 
 
 def _sentence(id: str, error: Exception) -> str:

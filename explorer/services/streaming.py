@@ -182,3 +182,12 @@ def while_loading(load: Callable[[Progress], Loaded], stop: Stop) -> Generator[s
     while (sentence := said.get()) is not None:
         yield sentence
     return done.result()
+
+
+def as_remarks(reply: Reply, loading: Generator[str, None, Loaded]) -> Generator[Reply, None, Loaded]:
+    """What is said while a checkpoint is loaded, as the reply's remark; returns what was loaded."""
+    while True:
+        try:
+            yield replace(reply, remarks=(next(loading),))
+        except StopIteration as done:
+            return done.value
