@@ -76,7 +76,7 @@ def load_checkpoint(
     dtype: str | None = None,
     bits: int = 0,
     report: Progress = lambda *_: None,
-    make_room: Callable[[int], None] = lambda _: None,
+    drop_oldest: Callable[[], bool] = lambda: False,
 ) -> Loaded:
     """Load a checkpoint.
 
@@ -86,7 +86,7 @@ def load_checkpoint(
         dtype: number format; None takes what this hardware is fastest in, or bfloat16 where only that fits.
         bits: 4 or 8 for weights in so many bits, 0 for whole numbers.
         report: told a fraction 0…1 and a sentence; what it raises stops the work.
-        make_room: told the bytes that will be needed before memory is looked at, so that others can leave it.
+        drop_oldest: lets another model go and returns whether there was one; called until this one fits.
 
     Raises:
         CheckpointError: it cannot be had, does not fit, is damaged, or is of a kind that cannot be asked.
@@ -98,7 +98,7 @@ def load_checkpoint(
         check_quantisation(bits, where.type == "cuda")
     folder = find_checkpoint(id, lambda part, said: report(0.8 * part, said))
     processor = _load_processor(id, folder)
-    form = _choose_form(id, folder, where, usual, dtype, bits, make_room)
+    form = _choose_form(id, folder, where, usual, dtype, bits, drop_oldest)
     report(0.85, f"Reading the weights of {id}")
     model = _load_model(id, folder, where, form, bits, usual)
     report(1.0, f"{id} is ready")
@@ -130,7 +130,7 @@ def _choose_form(
     usual: torch.dtype,
     dtype: str | None,
     bits: int,
-    make_room: Callable[[int], None],
+    drop_oldest: Callable[[], bool],
 ) -> str:
     weights = count_weights(folder)
     if not weights:
@@ -139,9 +139,12 @@ def _choose_form(
         )
     name = str(usual).removeprefix("torch.")
     forms = [f"{bits} bits"] if bits else [name] if dtype or name != "float32" else [name, "bfloat16"]
-    make_room(needed_bytes(weights, forms[0]))
     release(str(where))
-    return plan(id, weights, forms, free_bytes(str(where)), str(where)).form
+    free = free_bytes(str(where))
+    while free is not None and free < needed_bytes(weights, forms[0]) and drop_oldest():
+        release(str(where))
+        free = free_bytes(str(where))
+    return plan(id, weights, forms, free, str(where)).form
 
 
 def _load_processor(id: str, folder: Path) -> Any:

@@ -288,23 +288,12 @@ class Answerers:
             from explorer.models.transformers_speaker import TransformersSpeaker
 
             def load() -> tuple[Speaker, int]:
-                how: dict[str, Any] = {"bits": asked.bits, "make_room": self._make_room, "report": report}
+                how: dict[str, Any] = {"bits": asked.bits, "drop_oldest": self._models.drop_oldest, "report": report}
                 speaker = TransformersSpeaker(asked.name, self._device, **how)
                 return speaker, speaker.size_bytes
 
             speaker = self._models.get((asked.name, asked.bits), load)
             return info, speaker.reading(info.layers) if info.untrained_swap else speaker
-
-    def _make_room(self, needed_bytes: int) -> None:
-        """Let checkpoints go, the least recently used first, until so much memory is free or none is left."""
-        from explorer.models.hardware import choose_device
-        from explorer.models.memory import free_bytes, release
-
-        device = str(choose_device(self._device))
-        free = free_bytes(device)
-        while free is not None and free < needed_bytes and self._models.drop_oldest():
-            release(device)
-            free = free_bytes(device)
 
     def _is_large(self, id: str) -> bool:
         """Whether a checkpoint is loaded here and is none of the mini family: then one works at a time."""

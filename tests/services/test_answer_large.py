@@ -75,8 +75,7 @@ def test_two_that_do_not_fit_together_take_turns(folders, monkeypatch):
 
     one = memory.needed_bytes(0, "float32") + 1_000_000
     monkeypatch.setattr(transformers_speaker, "TransformersSpeaker", Watched)
-    for module in (memory, loading):
-        monkeypatch.setattr(module, "free_bytes", lambda device: one * (1 - len(alive)))
+    monkeypatch.setattr(loading, "free_bytes", lambda device: one * (1 - len(alive)))
     services = Answerers(device="cpu")
     ids = [folders["llava"], folders["vip"], folders["llava"]]
     for replies in services.stream([PICTURE], QUESTION, ids):
