@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from explorer.models import loading, memory
 from explorer.models.inspect_checkpoint import inspect_checkpoint
 from explorer.models.loading import load_checkpoint
-from explorer.models.memory import count_weights, needed_bytes, plan
+from explorer.models.memory import count_weights, plan
 from explorer.models.speaking import Asked
 from explorer.models.transformers_speaker import TransformersSpeaker
 from explorer.records import AnswerKind, CheckpointError, Picture
