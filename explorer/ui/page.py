@@ -18,6 +18,7 @@ from explorer.ui.components.header import header
 from explorer.ui.context import Context, Json
 from explorer.ui.endpoints import add_endpoints
 from explorer.ui.errors import spoken
+from explorer.ui.layer_endpoints import add_layer_endpoints
 from explorer.ui.layers_tab import LayersTab
 from explorer.ui.links import Link, Opener, link_to, open_link, read_link
 from explorer.ui.session import MOST_OWN, Session, Source, is_zip, thumbnail, unzipped
@@ -37,6 +38,7 @@ def build_page(context: Context) -> gr.Blocks:
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(1800, 3600), fill_width=True) as page:
         Page(context).build(page)
         add_endpoints(context)
+        add_layer_endpoints(context)
     return page
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import gradio as gr
@@ -108,6 +109,7 @@ def serve(page: gr.Blocks, *, host: str | None, port: int | None, limit_mb: int)
         max_file_size=limit_mb * 10**6,
         state_session_capacity=200,
         allowed_paths=[],
+        mcp_server=find_spec("mcp") is not None,  # the endpoints as tools, at /gradio_api/mcp/
         app_kwargs={"middleware": [Middleware(Guard, limit_bytes=(limit_mb + 1) * 10**6)]},
         theme=page_theme(),
         css=page_css(),
