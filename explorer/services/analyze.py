@@ -17,7 +17,7 @@ from explorer.services.explore import as_encoder_error, divide, explore_features
 from explorer.services.pictures import printable, read_picture
 from explorer.services.report_data import Details
 from explorer.services.report_data import details as details_of
-from explorer.services.results import LayerSimilarity, write_tables
+from explorer.services.results import LayerSimilarity, as_html, write_tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +46,10 @@ class Analysis(LayerSimilarity):
     tokens: pd.DataFrame
     explorations: tuple[Exploration, ...]
     details: tuple[Details, ...] = ()
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return as_html(self, self.pictures[0] if len(self.pictures) == 1 else f"{len(self.pictures)} pictures")
 
 
 def analyze(

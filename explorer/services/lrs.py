@@ -30,7 +30,7 @@ from explorer.services.arguments import as_encoder, as_fit, check_groups, make_f
 from explorer.services.collections import Collection, Entry, Unreadable
 from explorer.services.explore import as_encoder_error, compare_layers, divide
 from explorer.services.processes import Processes
-from explorer.services.results import LayerSimilarity, write_tables
+from explorer.services.results import LayerSimilarity, as_html, write_tables
 from explorer.store import Absent, Artefact, Store, content_key
 
 if TYPE_CHECKING:
@@ -54,6 +54,10 @@ class LrsResult(LayerSimilarity):
     """
 
     pictures: int
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return as_html(self, "one picture" if self.pictures == 1 else f"{self.pictures:,} pictures")
 
 
 def lrs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 from dataclasses import dataclass
@@ -45,6 +46,40 @@ class LayerSimilarity:
         table = pd.DataFrame(found.stderr if stderr else found.mean)
         table.index.name = "layer"
         return table
+
+    def figure(self, kind: str = "token") -> Any:
+        """LRS of a kind as a plotly figure: value and standard error on hover, layer 0 at the top left."""
+        import plotly.graph_objects as go
+
+        found = self.similarity[kind]
+        label = "linear CKA" if kind == "cka" else "cosine"
+        error = "<br>standard error %{customdata:.3f}" if found.pictures > 1 else ""
+        says = f"layers %{{y}} and %{{x}}<br>{label} %{{z:.3f}}{error}<extra></extra>"
+        heat = go.Heatmap(z=found.mean, customdata=found.stderr, colorscale="Cividis", hovertemplate=says)
+        heat.colorbar.title.text = label
+        pictures = "one picture" if found.pictures == 1 else f"{found.pictures} pictures"
+        title = f"Layers of {html.escape(self.encoder.title)}, {kind}, {pictures}"
+        made = go.Figure(heat, {"title": {"text": title}, "width": 560, "height": 520})
+        made.update_xaxes(title="layer")
+        return made.update_yaxes(title="layer", autorange="reversed", scaleanchor="x")
+
+
+def as_html(found: LayerSimilarity, title: str) -> str:
+    """What a notebook shows of it: the token-wise similarity with its groups; every text is shown as text."""
+    from explorer.services.drawing import heatmap
+
+    token, say = found.similarity["token"], html.escape
+    over = "one picture" if token.pictures == 1 else f"mean over {token.pictures} pictures ± standard error"
+    lines = "".join(f"<li>{say(line)}</li>" for line in groups_as_text(found))
+    skipped = f"<p>{len(found.skipped)} left out: see <code>skipped</code>.</p>" if found.skipped else ""
+    figure = heatmap(token.mean, found.groups, "mean cosine (no unit)", token.stderr)
+    style = "max-width:30rem;background:#fff;color:#1b1d21;padding:.5rem;font:10.5px system-ui,sans-serif"
+    inside = "<style>.vle-found .bracket{fill:none;stroke:#1b1d21}.vle-found .frame{fill:none;stroke:#fff}</style>"
+    return (
+        f"{inside}<div class='vle-found'><b>{say(title)}</b>: layers 0–{found.encoder.blocks} of "
+        f"{say(found.encoder.title)} ({say(found.encoder.id)}), {over}."
+        f"<ul>{lines}</ul>{skipped}<div style='{style}'>{figure}</div></div>"
+    )
 
 
 def groups_as_json(found: LayerSimilarity) -> dict[str, Any]:
