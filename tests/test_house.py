@@ -25,7 +25,7 @@ ONLY_OUTSIDE = {
     "records": {"numpy"},
     "layers": set(),
     "scenes": {"numpy", "PIL"},
-    "analysis": {"torch", "numpy", "scipy", "sklearn"},
+    "analysis": {"torch", "numpy", "scipy", "sklearn", "umap"},
 }
 HEAVY = ("torch", "transformers", "open_clip", "umap", "sklearn", "scipy")  # gradio itself imports pandas
 

@@ -154,8 +154,7 @@ class Explorer:
             InputError: the picture has no such patch.
             EncoderError: as for ``explore``.
         """
-        generation, encoder = self._ready()
-        features = self._features(generation, encoder, picture, fit)
+        features = self.features(picture, fit)
         count = len(features.layout.patches)
         if not 0 <= patch < count:
             raise InputError(f"Patch {patch} does not exist: this encoder sees patches 0 to {count - 1}.")
@@ -194,12 +193,15 @@ class Explorer:
         """
         if first.pixels.shape != second.pixels.shape:
             raise InputError("Only pictures of one size can be compared patch by patch.")
-        generation, encoder = self._ready()
-        one, other = (self._features(generation, encoder, picture, fit) for picture in (first, second))
+        one, other = (self.features(picture, fit) for picture in (first, second))
         from explorer.analysis.similarity import paired_distance
 
         patches = one.layout.patches
         return paired_distance(one.states[:, 0, patches], other.states[:, 0, patches]).cpu().numpy(), one.views[0]
+
+    def features(self, picture: Picture, fit: Fit) -> Features:
+        """What the encoder makes of a picture, states [L, 1, T, D] on the CPU; kept. Raises as ``explore`` does."""
+        return self._features(*self._ready(), picture, fit)
 
     def similarity_over(
         self,
