@@ -13,6 +13,7 @@ from explorer.models.catalogue import list_encoders
 from explorer.records import Exploration, Fit
 from explorer.services.answer import Answerers
 from explorer.services.explore import Explorer
+from explorer.services.tokens import TokenMaps
 from explorer.store import Store, load_exploration
 from explorer.ui.context import Context
 from explorer.ui.page import build_page
@@ -60,6 +61,7 @@ def main() -> None:
     flags = read_flags()
     limit_mb = PUBLIC_LIMIT_MB if flags.public else LIMIT_MB
     explorer = Explorer(device=flags.device)
+    tokens = TokenMaps(explorer)
     context = Context(
         explorer,
         stored_analyses(flags.precomputed),
@@ -69,11 +71,13 @@ def main() -> None:
         choosable=not flags.public,
         limit_mb=limit_mb,
         answerers=Answerers(device=flags.device, catalogue=flags.checkpoints),
+        tokens=tokens,
     )
     page = build_page(context)
     serve(page, host=flags.host, port=flags.port, limit_mb=limit_mb)
     print(f"Visual Layer Explorer: {page.local_url}", flush=True)
     explorer.use(flags.encoder)  # after the port is open: its imports would hold up the page
+    tokens.warm_up_later()
     page.block_thread()
 
 

@@ -53,6 +53,16 @@ def pca_coordinates(states: Tensor) -> np.ndarray:
     return _scores(states, 2, joint=True).cpu().numpy()
 
 
+def pca_shares(states: Tensor, coordinates: np.ndarray) -> tuple[float, float]:
+    """Share of all variation that each axis of ``pca_coordinates`` holds, 0…1; NaN where nothing varies."""
+    states = states.float()
+    unit_sums = (states / torch.linalg.vector_norm(states, dim=-1, keepdim=True).clamp_min(1e-30)).sum(1)  # [L, D]
+    lengths = int((states != 0).any(-1).sum())  # each token of length 1 adds 1
+    total = lengths - float(unit_sums.double().square().sum()) / states.shape[1]
+    first, second = (coordinates.astype(np.float64) ** 2).sum((0, 1))
+    return (float(first / total), float(second / total)) if total > ROUNDING else (float("nan"), float("nan"))
+
+
 def _scores(states: Tensor, components: int, joint: bool) -> Tensor:
     """Scores [L, P, components] on a basis that is shared or each layer's own; the largest loading is positive."""
     states = states.float()

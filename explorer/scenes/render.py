@@ -21,7 +21,7 @@ def render(scene: Scene, px: int = PEOPLE_PX) -> np.ndarray:
     if scene.sign:
         draw_sign(canvas, scene.sign, px)
     for thing in sorted(scene.objects, key=lambda thing: thing.y):
-        _draw_thing(canvas, thing, px)
+        draw_thing(canvas, thing, px)
     return np.asarray(canvas.convert("RGB"))
 
 
@@ -30,7 +30,8 @@ def picture(scene: Scene, px: int = PEOPLE_PX) -> Picture:
     return Picture(f"scene {scene.seed}", render(scene, px))
 
 
-def _draw_thing(canvas: Image.Image, thing: SceneObject, px: int) -> None:
+def draw_thing(canvas: Image.Image, thing: SceneObject, px: int) -> None:
+    """Draw one thing onto a canvas of side ``px``."""
     image = sprite(thing.kind, thing.colour, thing.flip)
     scale = thing.size * px / max(image.size)
     image = image.resize(

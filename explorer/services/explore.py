@@ -155,8 +155,7 @@ class Explorer:
             EncoderError: as for ``explore``.
         """
         features = self.features(picture, fit)
-        count = len(features.layout.patches)
-        if not 0 <= patch < count:
+        if not 0 <= patch < (count := len(features.layout.patches)):
             raise InputError(f"Patch {patch} does not exist: this encoder sees patches 0 to {count - 1}.")
         from explorer.analysis.similarity import patch_similarity
 

@@ -10,6 +10,7 @@ from typing import Any
 from explorer.records import Exploration, Fit, Picture
 from explorer.services.explore import Explorer
 from explorer.services.scene_files import scene_file
+from explorer.services.tokens import TokenMaps
 from explorer.ui.session import Session, Shelf, Source
 
 Json = dict[str, Any]
@@ -28,6 +29,7 @@ class Context:
         choosable: whether a visitor may load another encoder.
         limit_mb: the largest file taken, in millions of bytes.
         shelf: pictures that were read.
+        tokens: lays out tokens; None for one of the page's own.
         answerers: what answers questions about pictures (``services.answer.Answerers``); None where nothing does.
     """
 
@@ -40,6 +42,7 @@ class Context:
     limit_mb: int = 32
     shelf: Shelf = field(default_factory=Shelf)
     answerers: Any = None
+    tokens: TokenMaps | None = None
 
     def encoder_state(self) -> Json:
         """What the encoder is doing, for the header and the views: an ``EncoderStatus`` and the ``encoder`` in use."""

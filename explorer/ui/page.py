@@ -24,6 +24,7 @@ from explorer.ui.links import Link, Opener, link_to, open_link, read_link
 from explorer.ui.session import MOST_OWN, Session, Source, is_zip, thumbnail, unzipped
 from explorer.ui.stress_tab import StressTab
 from explorer.ui.tabs import Tab, Wiring
+from explorer.ui.tokens_tab import TokensTab
 
 TITLE = "Visual Layer Explorer"
 POLL_SECONDS = 0.7
@@ -49,7 +50,7 @@ class Page:
         """Draw the examples' thumbnails."""
         self.context = context
         self.layers = LayersTab(context)
-        self.tabs: tuple[Tab, ...] = (AnswersTab(context), StressTab(context))  # those after "Layers", in their order
+        self.tabs: tuple[Tab, ...] = (TokensTab(context), AnswersTab(context), StressTab(context))  # after "Layers"
         self._parts: dict[str, int] = {}  # how many components of each follow the picture
         self._example_items = [
             {"name": source.name, "thumb": thumbnail(source.path), "own": False, "index": index}

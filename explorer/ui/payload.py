@@ -38,7 +38,7 @@ def packed(values: np.ndarray) -> Json:
     low, high = (np.where(known.any(axis=1), edge, 0).astype(np.float32) for edge in (low, high))
     span = np.where(high > low, high - low, 1)[:, None]
     codes = np.where(known, np.rint((np.where(known, values, 0) - low[:, None]) / span * STEPS), MISSING)
-    return {"codes": _base64(codes.astype(np.uint8)), "low": _base64(low), "high": _base64(high)}
+    return {"codes": as_base64(codes.astype(np.uint8)), "low": as_base64(low), "high": as_base64(high)}
 
 
 def packed_pairs(change: np.ndarray) -> Json:
@@ -80,9 +80,10 @@ def exploration_payload(found: Exploration, picture: Picture, fit: Fit, credit: 
         "change": packed_pairs(found.change),
         "norm": packed(found.norm[:, patches]),
         "special": [
-            {"kind": found.layout.kinds[i].value, "norm": _base64(found.norm[:, i].astype(np.float32))} for i in special
+            {"kind": found.layout.kinds[i].value, "norm": as_base64(found.norm[:, i].astype(np.float32))}
+            for i in special
         ],
-        "pca": {"joint": _base64(found.pca_joint), "each": _base64(found.pca_each)},
+        "pca": {"joint": as_base64(found.pca_joint), "each": as_base64(found.pca_each)},
         "lrs": {kind: similarity_payload(one) for kind, one in found.similarity.items()},
         "groups": {source: groups_payload(groups) for source, groups in found.groups.items()},
         "paper": papers_figure(found.encoder),
@@ -107,8 +108,8 @@ def groups_payload(groups: Groups) -> Json:
 def similarity_payload(one: Similarity) -> Json:
     """One matrix: ``mean`` and ``stderr`` are base64 of float32 [L, L], NaN where nothing was compared."""
     return {
-        "mean": _base64(one.mean.astype(np.float32)),
-        "stderr": _base64(one.stderr.astype(np.float32)),
+        "mean": as_base64(one.mean.astype(np.float32)),
+        "stderr": as_base64(one.stderr.astype(np.float32)),
         "pictures": one.pictures,
     }
 
@@ -129,7 +130,8 @@ def data_url(pixels: np.ndarray, longest_px: int | None = None) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _base64(array: np.ndarray) -> str:
+def as_base64(array: np.ndarray) -> str:
+    """The bytes of an array, lowest first."""
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
     return base64.b64encode(np.ascontiguousarray(little).tobytes()).decode()
 
