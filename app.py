@@ -42,6 +42,11 @@ def read_flags() -> argparse.Namespace:
     )
     parser.add_argument("--checkpoints", type=Path, help="folder of the built-in checkpoints (default assets/models)")
     parser.add_argument("--precomputed", type=Path, default=ROOT / "precomputed", help="folder of finished analyses")
+    parser.add_argument(
+        "--no-warm-up",
+        action="store_true",
+        help="compile the code of UMAP when a map is asked for, not soon after the start",
+    )
     return parser.parse_args()
 
 
@@ -77,7 +82,8 @@ def main() -> None:
     serve(page, host=flags.host, port=flags.port, limit_mb=limit_mb)
     print(f"Visual Layer Explorer: {page.local_url}", flush=True)
     explorer.use(flags.encoder)  # after the port is open: its imports would hold up the page
-    tokens.warm_up_later()
+    if not flags.no_warm_up:
+        tokens.warm_up_later()
     page.block_thread()
 
 

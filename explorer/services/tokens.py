@@ -24,7 +24,7 @@ MOST_TOKENS = 36_000  # of all layers together; beyond, only every second (third
 MOST_TSNE = 5_000
 MOST_CLUSTERS = 8
 CACHE_BYTES = 64 << 20
-WARM_AFTER_SECONDS = 4.0
+WARM_AFTER_SECONDS = 8.0
 METHODS = ("pca", "umap", "tsne")
 
 

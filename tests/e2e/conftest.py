@@ -88,7 +88,7 @@ def address(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    flags = ["--port", str(port), "--encoder", str(folder / "clip"), "--device", "cpu"]
+    flags = ["--port", str(port), "--encoder", str(folder / "clip"), "--device", "cpu", "--no-warm-up"]
     flags += ["--examples", str(folder / "examples"), "--precomputed", str(folder / "none")]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "GRADIO_TEMP_DIR": str(folder / "uploads")}
     log = (folder / "log").open("w+")
