@@ -80,3 +80,32 @@ def eager(config: Any):
         yield
     finally:
         config._attn_implementation = before
+
+
+class _EnoughError(Exception):
+    """What enters the language model is known."""
+
+
+@torch.no_grad()
+def entering(model: Any, language: Any, inputs: dict[str, Any]) -> Tensor:
+    """The embeddings [1, T, W] of text and picture that enter a model's language model.
+
+    Args:
+        model: the whole.
+        language: its part that reads them.
+        inputs: of the whole.
+    """
+    found: list[Tensor] = []
+
+    def keep(_: Any, __: Any, named: dict[str, Any]) -> None:
+        found.append(named["inputs_embeds"])
+        raise _EnoughError
+
+    hook = language.register_forward_pre_hook(keep, with_kwargs=True)
+    try:
+        model(**inputs)
+    except _EnoughError:
+        pass
+    finally:
+        hook.remove()
+    return found[0]

@@ -16,7 +16,9 @@ from explorer.models import loading, memory
 from explorer.models.inspect_checkpoint import inspect_checkpoint
 from explorer.models.loading import load_checkpoint
 from explorer.models.memory import count_weights, plan
+from explorer.models.shared_towers import SharedTowers
 from explorer.models.speaking import Asked
+from explorer.models.spelling import spellings
 from explorer.models.transformers_speaker import TransformersSpeaker
 from explorer.records import AnswerKind, CheckpointError, Picture
 
@@ -78,14 +80,65 @@ def test_each_class_answers_as_transformers_alone_and_is_inspected(saved, kind):
     assert found.layers.layers == layers and found.check.agrees
 
 
-def test_candidates_share_the_first_token(saved):
-    counts = tuple(map(str, range(11)))
-    said = say(speaker(saved("llava")), kind=AnswerKind.COUNT, candidates=counts)[-1]
-    _, chances = plainly(saved("llava"))
-    own = torch.tensor([chances[tiny_llavas.WORDS.index(count)] for count in counts])
-    assert [name for name, _ in said.probabilities] == list(counts)
-    assert [p for _, p in said.probabilities] == pytest.approx((own / own.sum()).tolist(), abs=1e-5)
-    assert f"{own.sum():.0%} of it fell" in said.remarks[0]
+@pytest.mark.parametrize("kind", ["llava", "next", "onevision"])
+def test_candidates_are_scored_as_whole_answers(saved, kind):
+    """Brute force: each candidate and its end of turn after the prompt, in one forward of its own."""
+    candidates = ("yes", "no", "yes A room.", "10 cats")
+    said = say(speaker(saved(kind)), kind=AnswerKind.CHOICE, candidates=candidates)[-1]
+    processor = transformers.AutoProcessor.from_pretrained(saved(kind))
+    model = transformers.AutoModelForImageTextToText.from_pretrained(saved(kind), dtype=torch.float32).eval()
+    content = [{"type": "image"}, {"type": "text", "text": QUESTION}]
+    text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    scores = []
+    for candidate in candidates:
+        given = processor(images=Image.fromarray(PICTURE.pixels), text=text, return_tensors="pt")
+        tokens = processor.tokenizer(f"{candidate} </s>", add_special_tokens=False).input_ids
+        given["input_ids"] = torch.cat([given["input_ids"], torch.tensor([tokens])], 1)
+        given["attention_mask"] = torch.ones_like(given["input_ids"])
+        with torch.no_grad():
+            rows = model(**given).logits[0].log_softmax(-1)
+        scores.append(sum(rows[k - len(tokens) - 1, token].item() for k, token in enumerate(tokens)))
+    assert [name for name, _ in said.probabilities] == list(candidates)
+    assert [p for _, p in said.probabilities] == pytest.approx(torch.tensor(scores).softmax(0).tolist(), abs=1e-4)
+
+
+def test_candidates_are_spelled_as_the_model_would():
+    assert spellings(("yes", "no")) == [("yes", "no"), ("Yes", "No")]
+    assert spellings(("0", "3")) == [("0", "3"), ("zero", "three"), ("Zero", "Three")]
+    assert spellings(("A", "21")) == [("A", "21")]
+
+
+def test_equal_towers_are_shared_and_see_a_picture_once(saved, copy):
+    towers = SharedTowers()
+    first, second = (speaker(folder, towers=towers) for folder in (saved("llava"), copy))
+    assert first._model.model.vision_tower is second._model.model.vision_tower
+    plain = say(speaker(saved("llava")))
+    for who in (first, second, first.reading((1,))):
+        assert len(say(who)) > 1
+    assert towers.forwards == 1 and say(first) == plain
+    assert say(first.reading((1,))) == say(speaker(saved("llava")).reading((1,)))
+
+
+@pytest.mark.parametrize("kind", ["llava", "vip"])
+def test_where_it_looked_sums_to_one(saved, kind):
+    found = speaker(saved(kind)).look(PICTURE, QUESTION)
+    assert (found.rows, found.cols) == (2, 2) and found.attention.shape == (2, 2, 4)
+    for values in (found.attention, found.rollout, found.gradient):
+        assert (values >= 0).all() and np.allclose(values.sum(-1), 1, atol=1e-5)
+    assert found.gradient.std() > 0
+
+
+def test_where_a_tiled_picture_was_looked_at_cannot_be_seen(saved):
+    with pytest.raises(CheckpointError, match="no square grid"):
+        speaker(saved("next")).look(PICTURE, QUESTION)
+
+
+def test_weights_that_are_no_numbers_are_refused(copy):
+    tensors = load_file(copy / "model.safetensors")
+    next(value for name, value in tensors.items() if "q_proj" in name)[0] = float("nan")
+    save_file(tensors, copy / "model.safetensors", {"format": "pt"})
+    with pytest.raises(CheckpointError, match="NaN or infinity"):
+        speaker(copy)
 
 
 @pytest.mark.parametrize(("kind", "layers"), [("llava", (1,)), ("vip", (4, 2, 1))])
@@ -116,8 +169,6 @@ def test_earlier_turns_temperature_and_a_stop(saved):
     assert len(heard) < 100
     many = who.answer_many([Asked(PICTURE, QUESTION), Asked(PICTURE, "Is there a cat?")])
     assert many[0] == alone and len(many) == 2
-    with pytest.raises(CheckpointError, match="cannot be seen"):
-        who.look(PICTURE, QUESTION)
 
 
 def test_what_its_own_code_cannot_do_is_one_sentence(saved):
