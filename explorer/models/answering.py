@@ -8,12 +8,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from transformers import CLIPVisionModel, LlamaForCausalLM
 
 from explorer.models.checkpoint_ids import SERVED, CheckpointId, describe, find_mini
 from explorer.models.family import Checkpoint, layer_states, load_checkpoint, read_encoder, read_facts
+from explorer.models.fitting import fit
 from explorer.models.packed import answer_greedily
 from explorer.models.served import Served
 from explorer.models.speaking import Asked, Speaker
@@ -36,14 +36,6 @@ class Pictures:
             ready = np.stack([fit(pixels, side, images) for pixels in self.pixels])
             self._states[id(encoder)] = layer_states(encoder, images, torch.from_numpy(ready))
         return self._states[id(encoder)]
-
-
-def fit(pixels: np.ndarray, side: int, images: Any) -> np.ndarray:
-    """A picture as the encoder's own rules lay it on its input, uint8 [side, side, 3]."""
-    if pixels.shape == (side, side, 3):
-        return pixels
-    found = images(Image.fromarray(pixels), do_rescale=False, do_normalize=False, return_tensors="np")
-    return np.clip(np.round(found["pixel_values"][0]), 0, 255).astype(np.uint8).transpose(1, 2, 0)
 
 
 class Answerer(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import torch
 from torch import Tensor
 
 from explorer.models.family import read_parts
+from explorer.models.fitting import check_finite
 from explorer.models.scoring import Reading, Voice, chooser, share
-from explorer.models.shared_encoder import SharedEncoder, check_finite
+from explorer.models.shared_encoder import SharedEncoder
 from explorer.models.speaking import LIKELIEST, Asked, Said, Stop
 from explorer.models.wording import unknown_words
 from explorer.records import CheckpointError, Looked, Picture
@@ -53,6 +55,9 @@ class MiniParts:
                 f"of {encoder.id!r} have {encoder.width}."
             )
         self._parts = parts
+        tokenizer: Any = parts.tokenizer
+        self._tokens = lru_cache(1024)(lambda text: tuple(tokenizer(text, add_special_tokens=False).input_ids))
+        self._strange = lru_cache(256)(lambda text: tuple(unknown_words(tokenizer, text)))
         self.known, self.choosable = tuple(parts.facts["layers"]), bool(parts.facts["choosable"])
         reply, last = (self.token(text) for text in ("<reply>", parts.tokenizer.eos_token))
         self.language = language.model
@@ -73,7 +78,7 @@ class MiniParts:
 
     def tokens(self, text: str) -> tuple[int, ...]:
         """The tokens of a text, as training wrote them."""
-        return tuple(self.tokenizer(text, add_special_tokens=False).input_ids)
+        return self._tokens(text)
 
     def candidates(self, asked: Asked) -> list[tuple[int, ...]]:
         """The tokens of each candidate; one that holds nothing to read counts as an unknown word."""
@@ -118,7 +123,7 @@ class MiniParts:
     def remarks(self, asked: Asked) -> tuple[str, ...]:
         """What a person should know of this question to this model."""
         said = []
-        strange = unknown_words(self.tokenizer, asked.question)
+        strange = self._strange(asked.question)
         if strange:
             names = ", ".join(f"“{word[:40]}”" for word in strange[:MOST_NAMED])
             more = f" and {len(strange) - MOST_NAMED} more" if len(strange) > MOST_NAMED else ""

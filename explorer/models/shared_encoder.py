@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from explorer.models.answering import fit
 from explorer.models.family import encoder_folder, layer_states, read_encoder
+from explorer.models.fitting import check_finite, first_line, fit
 from explorer.records import CheckpointError, Picture
 from explorer.scenes.scene_like import could_be_scene
 
@@ -101,22 +101,3 @@ class SharedEncoder:
         while len(self._kept) > 1 and len(self._kept) * features.nbytes > self._limit_bytes:
             self._kept.popitem(last=False)
         return entry
-
-
-def check_finite(name: str, model: Any) -> None:
-    """Refuse weights that are no numbers.
-
-    Raises:
-        CheckpointError: a weight is NaN or infinite.
-    """
-    for part, weight in model.named_parameters():
-        if not torch.isfinite(weight.detach().float().sum()):
-            raise CheckpointError(
-                f"The weights of {name} are broken: {part} holds NaN or infinity. Fetch or train them again."
-            )
-
-
-def first_line(problem: BaseException) -> str:
-    """An error's own text in one line."""
-    line = " ".join((str(problem) or type(problem).__name__).split())
-    return line if len(line) <= 200 else line[:199] + "…"

@@ -18,11 +18,11 @@ from PIL import Image
 from torch import Tensor
 
 from explorer.layers import LayerSet
+from explorer.models.fitting import check_finite
 from explorer.models.hub import brief
 from explorer.models.loading import Loaded, load_checkpoint
 from explorer.models.looking import entering, look
 from explorer.models.scoring import chooser, share
-from explorer.models.shared_encoder import check_finite
 from explorer.models.shared_towers import SharedTowers
 from explorer.models.speaking import LIKELIEST, Asked, Said, Stop
 from explorer.models.spelling import spellings

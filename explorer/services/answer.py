@@ -6,14 +6,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from explorer.layers import PAPER_FUSION, LayerSet
+from explorer.layers import PAPER_FUSION
 from explorer.models.checkpoint_ids import (
     BUILT_IN,
     SERVED,
@@ -27,7 +26,6 @@ from explorer.models.checkpoint_ids import WEIGHTS as MINI_WEIGHTS
 from explorer.records import (
     CheckpointError,
     CheckpointInfo,
-    ExplorerError,
     InputError,
     Looked,
     Picture,
@@ -36,8 +34,9 @@ from explorer.records import (
     XRay,
 )
 from explorer.services.answer_limits import check_asked, check_listed
+from explorer.services.answer_words import sentence, told, what_it_reads, with_said
 from explorer.services.cache import OnceCache
-from explorer.services.pictures import printable
+from explorer.services.gate import Gate
 from explorer.services.streaming import (
     NEVER,
     STOPPED,
@@ -53,13 +52,13 @@ from explorer.services.truth import decide, scene_questions, truth_of
 
 if TYPE_CHECKING:
     from explorer.models.mini_speaker import MiniParts
-    from explorer.models.speaking import Asked, Said, Speaker, Stop
+    from explorer.models.speaking import Asked, Speaker, Stop
 
 __all__ = ["Answerers", "Truth", "scene_questions", "truth_of"]
 
 MEMORY_BYTES = 6 << 30
 CHUNK = 128  # questions at once in ask_many
-SLOTS = 2  # visitors whose mini checkpoints work at the same time
+LANES = 2  # threads in which mini checkpoints work, of one visitor or of several
 FUSIONS = ((18, 23), PAPER_FUSION)
 
 
@@ -87,7 +86,7 @@ class Answerers:
         self._device, self._root = device, Path(catalogue) if catalogue else BUILT_IN
         self._models = OnceCache(memory_bytes)
         self._encoders = OnceCache(1 << 34)  # shared by many, so that they stay
-        self._slots = threading.BoundedSemaphore(SLOTS)
+        self._gate = Gate(LANES)
 
     def list(self) -> list[CheckpointInfo]:
         """All that are known: built in, in folders that are looked into, in the catalogues; not all are here."""
@@ -187,11 +186,11 @@ class Answerers:
                 break
             began = time.perf_counter()
             some = asked[start : start + CHUNK]
-            with _told(checkpoint):
+            with told(checkpoint):
                 said = speaker.answer_many(some)
             each = (time.perf_counter() - began) / len(some)
-            empty = Reply(checkpoint, speaker.layers, _reads(info, speaker), done=True, seconds=each)
-            replies += [_with(replace(empty, kind=a.kind), s, info) for a, s in zip(some, said, strict=True)]
+            empty = Reply(checkpoint, speaker.layers, what_it_reads(info, speaker), done=True, seconds=each)
+            replies += [with_said(replace(empty, kind=a.kind), s, info) for a, s in zip(some, said, strict=True)]
             if on_progress:
                 on_progress(len(replies), len(asked))
         return replies
@@ -232,7 +231,7 @@ class Answerers:
         parts = self._parts(folder, info.encoder)
         chosen = self._columns(parts, columns)
         began = time.perf_counter()
-        with _told(checkpoint):
+        with told(checkpoint):
             rows, found = read_columns(parts, chosen, asked, stop or NEVER)
         if len(found) < len(chosen):
             raise InputError("The X-ray was stopped.")
@@ -249,7 +248,7 @@ class Answerers:
         """
         self._asked([picture], question, (), (), 0.0, 1)
         _, speaker = self._open(checkpoint)
-        with _told(checkpoint):
+        with told(checkpoint):
             return replace(speaker.look(picture, question.strip()), checkpoint=checkpoint)
 
     def _asked(
@@ -273,7 +272,7 @@ class Answerers:
         """A checkpoint, loaded if it is not yet."""
         info = self.info(id)
         asked = CheckpointId.parse(id)
-        with _told(id):
+        with told(id):
             if id.startswith(SERVED):
                 from explorer.models.served import Served
 
@@ -285,10 +284,18 @@ class Answerers:
                 parts = self._parts(folder, info.encoder)
                 own = describe(asked.name + (f"@{asked.chosen}" if asked.chosen else ""), self._root).layers
                 return info, MiniSpeaker(parts, own, info.layers if info.untrained_swap else ())
+            from explorer.models.shared_towers import SharedTowers
             from explorer.models.transformers_speaker import TransformersSpeaker
 
+            towers = self._encoders.get("towers", lambda: (SharedTowers(), 1))
+
             def load() -> tuple[Speaker, int]:
-                how: dict[str, Any] = {"bits": asked.bits, "drop_oldest": self._models.drop_oldest, "report": report}
+                how: dict[str, Any] = {
+                    "bits": asked.bits,
+                    "drop_oldest": self._models.drop_oldest,
+                    "report": report,
+                    "towers": towers,
+                }
                 speaker = TransformersSpeaker(asked.name, self._device, **how)
                 return speaker, speaker.size_bytes
 
@@ -305,7 +312,7 @@ class Answerers:
         from explorer.models.mini_speaker import MiniParts
         from explorer.models.shared_encoder import SharedEncoder
 
-        with _told(folder.name):
+        with told(folder.name):
             if not (folder / MINI_WEIGHTS).is_file():
                 raise CheckpointError(f"{folder.name} is incomplete: {MINI_WEIGHTS} is missing. Restore its folder.")
             device = choose_device(self._device)
@@ -319,12 +326,13 @@ class Answerers:
             return self._models.get((str(folder.resolve()), changed), load)
 
     def _run(self, jobs: Sequence[Job], stop: threading.Event) -> Iterator[list[Reply]]:
-        """Merge what all checkpoints say: mini ones take turns, large ones too, and each served one has its own thread."""
+        """Merge what all checkpoints say: mini ones in a few lanes, large ones in turn, each served one in its own thread."""
         large = [k for k, job in enumerate(jobs) if self._is_large(job.id)]
         served = [k for k, job in enumerate(jobs) if job.id.startswith(SERVED)]
         together = [k for k in range(len(jobs)) if k not in large and k not in served]
-        lanes = [lane for lane in (together, large) if lane] + [[k] for k in served]
-        return run_jobs(jobs, lanes, self._speak, stop, self._slots if together else None)
+        mini = [lane for lane in (together[k::LANES] for k in range(LANES)) if lane]
+        lanes = [*mini, *([large] if large else []), *([k] for k in served)]
+        return run_jobs(jobs, lanes, self._speak, stop, self._gate, len(mini))
 
     def _speak(self, job: Job, stop: Either) -> Iterator[Reply]:
         """What one checkpoint says; whatever goes wrong is a sentence in its reply."""
@@ -340,13 +348,13 @@ class Answerers:
                     info, speaker = yield from as_remarks(reply, loading)
                 else:
                     info, speaker = self._open(job.id)
-                reply = replace(reply, layers=speaker.layers or info.layers, reads=_reads(info, speaker))
+                reply = replace(reply, layers=speaker.layers or info.layers, reads=what_it_reads(info, speaker))
                 began = time.perf_counter()  # loading is no part of answering
                 for said in speaker.speak(job.asked, stop):
-                    reply, shared = _with(reply, said, info), said.shared_seconds
+                    reply, shared = with_said(reply, said, info), said.shared_seconds
                     yield reply
         except Exception as error:  # one failing checkpoint never stops the others
-            reply = replace(reply, error=_sentence(job.id, error))
+            reply = replace(reply, error=sentence(job.id, error))
         stopped = (STOPPED,) if stop.is_set() and not reply.error else ()
         seconds = time.perf_counter() - began + shared
         yield replace(reply, seconds=seconds, remarks=(*reply.remarks, *stopped), done=True)
@@ -360,35 +368,3 @@ class Answerers:
         if not chosen or not all(chosen) or wrong:
             raise InputError(f"{parts.name} cannot read layers {', '.join(map(str, wrong)) or 'none'}: name others.")
         return chosen
-
-
-@contextmanager
-def _told(id: str) -> Iterator[None]:
-    """Turn whatever a model's code raises into one sentence."""
-    try:
-        yield
-    except ExplorerError:
-        raise
-    except Exception as error:
-        raise CheckpointError(_sentence(id, error)) from error
-
-
-def _sentence(id: str, error: Exception) -> str:
-    if isinstance(error, ExplorerError):
-        return str(error)
-    name, line = printable(id, 80), " ".join(str(error).split())[:160]
-    if isinstance(error, MemoryError) or "out of memory" in line.lower() or type(error).__name__ == "OutOfMemoryError":
-        return f"{name} does not fit into the memory here: choose a smaller checkpoint, or ask fewer at once."
-    return f"{name} could not answer ({type(error).__name__}: {line.rstrip('.')})."
-
-
-def _reads(info: CheckpointInfo, speaker: Speaker) -> str:
-    """What a loaded checkpoint reads, for people."""
-    if not (speaker.layers and speaker.blocks) or (info.layers and not info.choosable):
-        return info.reads
-    return LayerSet(speaker.layers, speaker.blocks).title() + (" · untrained swap" if info.untrained_swap else "")
-
-
-def _with(reply: Reply, said: Said, info: CheckpointInfo) -> Reply:
-    swap = ("Untrained swap: it was never trained on the layers it reads here.",) if info.untrained_swap else ()
-    return replace(reply, text=said.text, probabilities=said.probabilities, remarks=(*swap, *said.remarks))

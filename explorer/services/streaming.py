@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from explorer.records import InputError, Reply
+from explorer.services.gate import Gate
 
 if TYPE_CHECKING:
     from explorer.models.speaking import Asked, Stop
@@ -64,7 +65,8 @@ def run_jobs(
     lanes: Sequence[Sequence[int]],
     speak: Speak,
     stop: threading.Event,
-    slots: threading.BoundedSemaphore | None,
+    gate: Gate,
+    gated: int,
 ) -> Iterator[list[Reply]]:
     """Run jobs side by side and tell all replies whenever one changed.
 
@@ -73,17 +75,21 @@ def run_jobs(
         lanes: places of the jobs that one thread does one after the other, a thread a lane.
         speak: does one job.
         stop: ends everything between two steps.
-        slots: how many first lanes of all visitors may work at the same time; None for no limit.
+        gate: lets a few lanes of all visitors work at the same time.
+        gated: how many of the lanes, the first ones, go through it.
     """
     replies = [Reply(job.id, (), "", kind=job.asked.kind) for job in jobs]
     changes: queue.SimpleQueue[tuple[int, Reply]] = queue.SimpleQueue()
     ending = Either(stop)
 
-    def work(lane: Sequence[int], wait: threading.BoundedSemaphore | None) -> None:
-        if wait is not None:
-            while not wait.acquire(timeout=0.1):
-                if ending.is_set():
-                    return
+    def wait(lane: Sequence[int], before: int) -> None:
+        others = "One other is" if before == 1 else f"{before} others are"
+        for k in lane:
+            changes.put((k, replace(replies[k], remarks=(f"Waiting: {others} before you.",) if before else ())))
+
+    def work(lane: Sequence[int], waits: bool) -> None:
+        if waits and not gate.enter(ending, ending, lambda before: wait(lane, before)):
+            return
         try:
             for k in lane:
                 if ending.is_set():
@@ -91,12 +97,11 @@ def run_jobs(
                 for reply in speak(jobs[k], ending):
                     changes.put((k, reply))
         finally:
-            if wait is not None:
-                wait.release()
+            if waits:
+                gate.leave()
 
     for number, lane in enumerate(lanes):
-        wait = slots if number == 0 else None
-        threading.Thread(target=work, args=(lane, wait), name="answer", daemon=True).start()
+        threading.Thread(target=work, args=(lane, number < gated), name="answer", daemon=True).start()
     try:
         yield list(replies)
         last = time.monotonic()
