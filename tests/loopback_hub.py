@@ -12,6 +12,7 @@ class Hub:
     Attributes:
         asked: paths, in order.
         ranges: what part of a file was asked for, of each GET of a file: (path, the Range header or "").
+        go_on: cleared, it holds back what is known of a repository.
         break_after: bytes after which the next GETs of a file end too early; a number is used up by each.
     """
 
@@ -19,6 +20,8 @@ class Hub:
 
     def __init__(self, repositories):
         self.asked, self.ranges, self.break_after = [], [], []
+        self.go_on = threading.Event()
+        self.go_on.set()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -45,6 +48,7 @@ class Hub:
                 self.reply(206 if start else 200, data[start:], headers, breaks=True)
 
             def tell(self, repository, tree):
+                outer.go_on.wait(60)
                 files = repositories.get(repository)
                 if files is None:
                     return self.reply(404, b"{}", {"X-Error-Code": "RepoNotFound"})

@@ -121,9 +121,11 @@ def test_a_checkpoint_of_the_hub_tells_its_download_stops_and_goes_on(folders, m
         hub.answer(monkeypatch, tmp_path / "cache")
         services = Answerers(device="cpu")
         stop = threading.Event()
+        hub.go_on.clear()
         for replies in services.stream([PICTURE], QUESTION, ["some/llava"], stop=stop):
             if any("Looking for" in remark for remark in replies[0].remarks):
                 stop.set()
+        hub.go_on.set()
         assert replies[0].done and not replies[0].text
         said = set()
         for replies in services.stream([PICTURE], QUESTION, ["some/llava"]):
