@@ -79,7 +79,7 @@ class AnswersTab:
         how: dict[str, Any] = {
             "show_progress": "hidden",
             "concurrency_id": "answers",
-            "concurrency_limit": 32,  # most of them wait in ``line`` and say so
+            "concurrency_limit": 24,  # most of them wait in ``line`` and say so
             "trigger_mode": "multiple",
             "api_visibility": "private",
         }
@@ -104,8 +104,8 @@ class AnswersTab:
     def ask(self, session: Session, event: gr.EventData, request: gr.Request) -> Iterator[Any]:
         """Ask the chosen checkpoints; their answers stream into the cards."""
         said = said_of(event)
-        for first, state in _numbered(self._answers(session, said, request, "asked")):
-            if first and not state.get("problem"):
+        for state in _stepped(self._answers(session, said, request, "asked")):
+            if state["step"] == 0 and not state.get("problem"):
                 wish = {"question": state["question"], "checkpoints": tuple(map(str, said["checkpoints"]))}
                 yield gr.update(said=state), replace(session, **wish)
             else:
@@ -113,50 +113,18 @@ class AnswersTab:
 
     def dial(self, session: Session, event: gr.EventData, request: gr.Request) -> Iterator[Any]:
         """Ask the any-layer checkpoint with the layers that were dialled."""
-        for state in self._answers(session, said_of(event), request, "dialled"):
+        for state in _stepped(self._answers(session, said_of(event), request, "dialled")):
             yield gr.update(dial_said=state)
 
     def xray(self, session: Session, event: gr.EventData, request: gr.Request) -> Iterator[Any]:
         """Ask through every layer; columns are told as they come."""
-        said = said_of(event)
-        base = {"number": said.get("number"), "picture": said.get("picture")}
-        stop = self.stops.begin(_visitor(request), "xray")
-        try:
-            wish = self._wish(session, said)
-            base |= {"question": wish.question}
-            with self.line.ticket() as ticket:
-                for place in _waiting(ticket, stop):
-                    yield gr.update(xray=base | {"place": place})
-                known = self._known()
-                loose = any_layer(known)
-                columns = xray_columns(known, self._readable(loose), loose.blocks) if loose else []
-                truth = self._truth(session, wish.question)
-                for state in xray_states(self.context.answerers, columns, wish, truth, stop):
-                    yield gr.update(xray=base | state)
-        except ExplorerError as error:
-            yield gr.update(xray=base | {"problem": str(error)})
-        finally:
-            self.stops.end(_visitor(request), "xray", stop)
+        for state in _stepped(self._xrayed(session, said_of(event), request)):
+            yield gr.update(xray=state)
 
     def look(self, session: Session, event: gr.EventData, request: gr.Request) -> Iterator[Any]:
         """Show where each answer looked, one checkpoint after the other."""
-        said = said_of(event)
-        base, maps = {"number": said.get("number"), "picture": said.get("picture")}, dict[str, Json]()
-        stop = self.stops.begin(_visitor(request), "look")
-        try:
-            wish = self._wish(session, said)
-            with self.line.ticket() as ticket:
-                for _ in _waiting(ticket, stop):
-                    yield gr.update(looked=base | {"maps": {}})
-                for id in wish.checkpoints:
-                    if stop.is_set():
-                        return
-                    maps[id] = self._looked(wish, id)
-                    yield gr.update(looked=base | {"maps": dict(maps)})  # a copy: what was told is compared with it
-        except ExplorerError as error:
-            yield gr.update(looked=base | {"problem": str(error)})
-        finally:
-            self.stops.end(_visitor(request), "look", stop)
+        for state in _stepped(self._looks(session, said_of(event), request)):
+            yield gr.update(looked=state)
 
     def stop(self, event: gr.EventData, request: gr.Request) -> None:
         """Stop what the visitor has running."""
@@ -222,6 +190,46 @@ class AnswersTab:
             yield base | {"problem": str(error)}
         finally:
             self.stops.end(_visitor(request), kind, stop)
+
+    def _xrayed(self, session: Session, said: Json, request: gr.Request) -> Iterator[Json]:
+        """States of the X-ray, as the browser draws them."""
+        base = {"number": said.get("number"), "picture": said.get("picture")}
+        stop = self.stops.begin(_visitor(request), "xray")
+        try:
+            wish = self._wish(session, said)
+            base |= {"question": wish.question}
+            with self.line.ticket() as ticket:
+                for place in _waiting(ticket, stop):
+                    yield base | {"place": place}
+                known = self._known()
+                loose = any_layer(known)
+                columns = xray_columns(known, self._readable(loose), loose.blocks) if loose else []
+                truth = self._truth(session, wish.question)
+                for state in xray_states(self.context.answerers, columns, wish, truth, stop):
+                    yield base | state
+        except ExplorerError as error:
+            yield base | {"problem": str(error)}
+        finally:
+            self.stops.end(_visitor(request), "xray", stop)
+
+    def _looks(self, session: Session, said: Json, request: gr.Request) -> Iterator[Json]:
+        """States of the maps of where each answer looked."""
+        base, maps = {"number": said.get("number"), "picture": said.get("picture")}, dict[str, Json]()
+        stop = self.stops.begin(_visitor(request), "look")
+        try:
+            wish = self._wish(session, said)
+            with self.line.ticket() as ticket:
+                for _ in _waiting(ticket, stop):
+                    yield base | {"maps": {}}
+                for id in wish.checkpoints:
+                    if stop.is_set():
+                        return
+                    maps[id] = self._looked(wish, id)
+                    yield base | {"maps": dict(maps)}  # a copy: Gradio compares it with what it told before
+        except ExplorerError as error:
+            yield base | {"problem": str(error)}
+        finally:
+            self.stops.end(_visitor(request), "look", stop)
 
     def _looked(self, wish: Wish, id: str) -> Json:
         try:
@@ -337,9 +345,10 @@ def _waiting(ticket: Ticket, stop: threading.Event) -> Iterator[int]:
         place = ticket.wait(0.5)
 
 
-def _numbered(states: Iterator[Json]) -> Iterator[tuple[bool, Json]]:
-    """With whether it is the first."""
-    first = True
-    for state in states:
-        yield first, state
-        first = False
+def _stepped(states: Iterator[Json]) -> Iterator[Json]:
+    """Number the states: of one that only adds to the one before, Gradio's page would take no notice."""
+    try:
+        for step, state in enumerate(states):
+            yield state | {"step": step}
+    finally:
+        states.close()  # type: ignore[attr-defined]

@@ -70,6 +70,14 @@ def save_examples(folder):
         image.save(folder / name)
 
 
+def save_checkpoints(folder):
+    """Four mini checkpoints of an encoder with four blocks, with random weights."""
+    from tiny_checkpoints import save_checkpoints as save
+
+    folder.mkdir()
+    save(folder)
+
+
 @pytest.fixture(scope="session")
 def vit(tmp_path_factory):
     """Id of another encoder than the one in use."""
@@ -85,11 +93,13 @@ def address(tmp_path_factory):
     save_clip(folder / "clip")
     save_vit(folder / "vit")
     save_examples(folder / "examples")
+    save_checkpoints(folder / "checkpoints")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     flags = ["--port", str(port), "--encoder", str(folder / "clip"), "--device", "cpu", "--no-warm-up"]
     flags += ["--examples", str(folder / "examples"), "--precomputed", str(folder / "none")]
+    flags += ["--checkpoints", str(folder / "checkpoints")]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "GRADIO_TEMP_DIR": str(folder / "uploads")}
     log = (folder / "log").open("w+")
     server = subprocess.Popen(

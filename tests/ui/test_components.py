@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from explorer.ui.components.answers_view import EVENTS, answers_view
 from explorer.ui.components.files import FOLDER, joined
 from explorer.ui.components.header import header
 from explorer.ui.components.layers_view import layers_view
@@ -37,12 +38,15 @@ def test_events_can_be_listened_to():
         assert callable(getattr(stress, event))
     for event in ("change_asked", "stop_asked", "checkpoints_chosen"):
         assert callable(getattr(stress, event))
+    answers = answers_view({})
+    for event in EVENTS:
+        assert callable(getattr(answers, event))
     with pytest.raises(AttributeError):
         _ = view.never_heard_of
 
 
 def test_every_control_has_a_label():
-    for name in ("layers_view.html", "header.html", "stress_view.html"):
+    for name in ("layers_view.html", "header.html", "stress_view.html", "answers_view.html"):
         html = joined(name)
         for control in re.findall(r"<(?:input|select)[^>]*>", html):
             named = "aria-label" in control or re.search(

@@ -291,6 +291,7 @@ on(".own", "submit", (event) => {
 listenToLooking();
 listenToXray(addLayers);
 listenToDial(addLayers);
+listenToTaking();
 
 function follow(target, kind, act) {
   target.addEventListener(kind, function once(event) {

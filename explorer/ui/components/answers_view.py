@@ -12,7 +12,7 @@ import gradio as gr
 
 from explorer.ui.components.files import joined
 
-SCRIPTS = ("layers_view.colour", "answers_view.words", "answers_view.cards", "answers_view.looked", "answers_view.xray")
+SCRIPTS = ("words", "cards", "looked", "xray", "dial", "take")
 EVENTS = ("asked", "dialled", "xray_asked", "look_asked", "stopped", "judged", "checkpoint_named")
 
 
@@ -30,8 +30,10 @@ def answers_view(value: dict[str, Any]) -> gr.HTML:
     return gr.HTML(
         value=value,  # type: ignore[arg-type]
         html_template=joined("answers_view.html"),
-        css_template=joined("answers_view.css"),
-        js_on_load=joined(*(f"{part}.js" for part in SCRIPTS), "answers_view.dial.js", "answers_view.js"),
+        css_template=joined("answers_view.css", "export.css"),
+        js_on_load=joined(
+            "export.js", "layers_view.colour.js", *(f"answers_view.{part}.js" for part in SCRIPTS), "answers_view.js"
+        ),
         apply_default_css=False,
         elem_id="answers-view",
         said=None,

@@ -58,7 +58,7 @@ function paintXray() {
   tell(".xray-what", !D ? "" : any
     ? `Live with ${any.id}, one model that reads any layer: columns are the layers it is given, one after the other, and some fusions; rows are the possible answers. Nothing else changes from column to column.`
     : "The X-ray needs a model that reads any layer (mini-any); it is not on this machine.");
-  $(".xray-body").hidden = !said?.candidates?.length;
+  $(".xray-body").hidden = $(".take-xray").hidden = !said?.candidates?.length;
   if (!said?.candidates?.length) return;
   plan = layOutXray(said);
   const { rows, left, cell, width, height, x, y } = plan;
