@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from explorer.records import CheckpointError, CheckpointInfo, InputError, Truth
+from explorer.records import CheckpointError, CheckpointInfo, InputError, Reply, Truth
 from explorer.services.judging import normalise
 from explorer.services.truth import decide
 from explorer.ui.answers_payload import of_one_family, rounded, row_of, truth_payload
@@ -95,11 +95,19 @@ def _trained(
             "column": columns.index(info.layers),
             "checkpoint": info.id,
             "answer": reply.text,
-            "row": row_of(reply.text, candidates),
+            "row": _likeliest(reply, candidates),
         }
         for info, reply in zip(known, replies, strict=True)
         if reply.text
     ]
+
+
+def _likeliest(reply: Reply, candidates: Sequence[str]) -> int:
+    """The row of what a model finds likeliest, as in the columns; of what it says where only that is known; or -1."""
+    if [name for name, _ in reply.probabilities] == list(candidates):
+        shares = [share for _, share in reply.probabilities]
+        return shares.index(max(shares))
+    return row_of(reply.text, candidates)
 
 
 def _chunks(columns: Columns, size: int) -> Iterator[list[int]]:
