@@ -9,10 +9,12 @@ from pathlib import Path
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
-from explorer.models.catalogue import list_encoders
-from explorer.records import Exploration, Fit
+from explorer.cli_checkpoints import add_catalogue_flag
+from explorer.models.catalogue import list_encoders, use_catalogues
+from explorer.records import Exploration, Fit, SettingsError
 from explorer.services.answer import Answerers
 from explorer.services.explore import Explorer
+from explorer.services.gpu import prepare
 from explorer.services.tokens import TokenMaps
 from explorer.store import Store, load_exploration
 from explorer.ui.context import Context
@@ -35,8 +37,15 @@ def read_flags() -> argparse.Namespace:
         "--public",
         action="store_true",
         default="SPACE_ID" in os.environ,
-        help="for strangers: the encoder cannot be changed and files are at most 8 MB",
+        help="for strangers: only what is listed and on this machine answers, the encoder cannot be changed, and files are "
+        "at most 8 MB (the default on a Hugging Face Space)",
     )
+    parser.add_argument(
+        "--allow-any",
+        action="store_true",
+        help="with --public: let visitors load any hub id, folder of this machine and served address all the same",
+    )
+    add_catalogue_flag(parser)
     parser.add_argument(
         "--examples", type=Path, default=ROOT / "assets" / "examples", help="folder of example pictures"
     )
@@ -64,6 +73,12 @@ def stored_analyses(folder: Path):
 def main() -> None:
     """Open the port, then load the encoder."""
     flags = read_flags()
+    prepare()
+    try:
+        use_catalogues(flags.catalogue)
+    except SettingsError as error:
+        raise SystemExit(str(error)) from None
+    free = flags.allow_any or not flags.public
     limit_mb = PUBLIC_LIMIT_MB if flags.public else LIMIT_MB
     explorer = Explorer(device=flags.device)
     tokens = TokenMaps(explorer)
@@ -73,9 +88,9 @@ def main() -> None:
         flags.encoder,
         list_encoders,
         read_examples(flags.examples),
-        choosable=not flags.public,
+        choosable=free,
         limit_mb=limit_mb,
-        answerers=Answerers(device=flags.device, catalogue=flags.checkpoints),
+        answerers=Answerers(device=flags.device, catalogue=flags.checkpoints, any_id=free),
         tokens=tokens,
     )
     page = build_page(context)

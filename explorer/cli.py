@@ -21,6 +21,7 @@ from explorer.cli_checkpoints import add_catalogue_flag, add_checkpoints, add_ev
 from explorer.cli_inspect import add_import, add_inspect
 from explorer.cli_jobs import add_precompute, add_score, add_train
 from explorer.cli_lrs import add_lrs
+from explorer.cli_space import add_export, add_space
 from explorer.jobs.scenes import add_scenes
 from explorer.records import ExplorerError, Fit
 
@@ -180,8 +181,10 @@ COMMANDS: tuple[Callable[[Commands], None], ...] = (
     add_precompute,
     add_inspect,
     add_import,
+    add_export,
     add_checkpoints,
     add_evaluate,
+    add_space,
 )
 
 

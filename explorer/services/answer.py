@@ -37,6 +37,7 @@ from explorer.services.answer_limits import check_asked, check_listed
 from explorer.services.answer_words import sentence, told, what_it_reads, with_said
 from explorer.services.cache import OnceCache
 from explorer.services.gate import Gate
+from explorer.services.gpu import gpu_generator, on_zero_gpu
 from explorer.services.streaming import (
     NEVER,
     STOPPED,
@@ -82,6 +83,7 @@ class Answerers:
             any_id: whether also ids are taken that are not listed, or not on this machine: folders, hub ids, addresses.
         """
         self._any_id = any_id
+        self._borrowing = gpu_generator(lambda jobs: self._run(jobs, threading.Event()))
         self._turns = Turns()
         self._device, self._root = device, Path(catalogue) if catalogue else BUILT_IN
         self._models = OnceCache(memory_bytes)
@@ -142,7 +144,7 @@ class Answerers:
         if not checkpoints:
             raise InputError("No checkpoint was chosen: name at least one, such as mini-l18.")
         jobs = [Job(id, one) for one in asked for id in checkpoints]
-        return self._run(jobs, stop or threading.Event())
+        return self._borrowing(jobs) if on_zero_gpu() else self._run(jobs, stop or threading.Event())
 
     def ask(self, pictures: Sequence[Picture], question: str, checkpoints: Sequence[str], **how: Any) -> list[Reply]:
         """The last of ``stream``, with the same arguments."""

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor, CLIPModel, LlavaForConditionalGeneration
 
+from explorer import cli
 from explorer.models.answering import MiniAnswerer, Pictures, open_answerer
 from explorer.models.checkpoint_ids import list_checkpoints
 from explorer.models.family import (
@@ -69,6 +72,40 @@ def test_an_export_loads_in_plain_transformers_and_gives_the_same_logits(made, p
     assert plain.config.vision_feature_layer == (2 if name == "one" else [1, 2, 4])
     assert own.layers.layers == ((2,) if name == "one" else (1, 2, 4))
     assert torch.equal(logits(own.model, own.processor, picture), theirs)
+
+
+ALONE = """
+import json, sys
+import numpy as np
+from PIL import Image
+from transformers import AutoProcessor, LlavaForConditionalGeneration
+
+folder, question = sys.argv[1:]
+processor = AutoProcessor.from_pretrained(folder)
+model = LlavaForConditionalGeneration.from_pretrained(folder, dtype="float32")
+image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (210, 300, 3), dtype=np.uint8))
+message = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}]
+text = processor.apply_chat_template(message, add_generation_prompt=True)
+given = processor(images=image, text=text, return_tensors="pt")
+said = processor.decode(model.generate(**given)[0, given["input_ids"].shape[1]:], skip_special_tokens=True)
+assert not any(name.partition(".")[0] == "explorer" for name in sys.modules)
+print(json.dumps(said))
+"""
+
+
+def test_the_command_export_writes_what_a_process_with_only_transformers_answers_from(made, picture, tmp_path, capsys):
+    question = "How many hot dogs are there?"
+    assert cli.main(["export", str(made / "fused"), "--out", str(tmp_path / "out")]) == 0
+    assert "1 + 2 + 4 · fused" in capsys.readouterr().out
+    run = [sys.executable, "-I", "-c", ALONE, str(tmp_path / "out"), question]
+    said = json.loads(subprocess.run(run, cwd=tmp_path, capture_output=True, check=True, text=True).stdout)
+    assert [[said]] == open_answerer(str(made / "fused"), {}).answer(Pictures([picture]), [[question]])
+    assert not any(path.is_symlink() or path.suffix == ".py" for path in (tmp_path / "out").iterdir())
+    for arguments in ([str(made / "fused"), "--out", str(tmp_path / "out")], [str(tmp_path / "out"), "--out", "x"]):
+        assert cli.main(["export", *arguments]) == 2
+    assert cli.main(["export", f"{made / 'any'}@4+1", "--out", str(tmp_path / "chosen")]) == 0
+    config = json.loads((tmp_path / "chosen" / "config.json").read_text())
+    assert config["vision_feature_layer"] == [4, 1]
 
 
 def test_a_choice_of_layers_exports_as_an_ordinary_fused_checkpoint(made, picture, tmp_path):
