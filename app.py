@@ -31,7 +31,11 @@ def read_flags() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="See what each layer of a vision encoder keeps of a picture.")
     parser.add_argument("--host", help="address to listen at (default 127.0.0.1, or $GRADIO_SERVER_NAME)")
     parser.add_argument("--port", type=int, help="port (default the first free one from 7860, or $GRADIO_SERVER_PORT)")
-    parser.add_argument("--encoder", default="mini", help="encoder to begin with: mini, hub id, folder, open_clip:…")
+    parser.add_argument(
+        "--encoder",
+        default=os.environ.get("VLE_ENCODER", "mini"),
+        help="encoder to begin with: mini (default, or $VLE_ENCODER), hub id, folder, open_clip:…",
+    )
     parser.add_argument("--device", help="cpu, cuda or cuda:1 (default: the GPU where there is one)")
     parser.add_argument(
         "--public",
