@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 from gradio import processing_utils
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from explorer.records import InputError
@@ -20,6 +21,7 @@ CONTENT_SECURITY = (
     "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; "
     "frame-ancestors 'self' https://huggingface.co https://*.hf.space"
 )
+PACKED = Middleware(GZipMiddleware, minimum_size=2000, compresslevel=6)  # the page itself, which Gradio leaves large
 HEADERS = [
     (b"content-security-policy", CONTENT_SECURITY.encode()),
     (b"x-content-type-options", b"nosniff"),
@@ -110,7 +112,7 @@ def serve(page: gr.Blocks, *, host: str | None, port: int | None, limit_mb: int)
         state_session_capacity=200,
         allowed_paths=[],
         mcp_server=find_spec("mcp") is not None,  # the endpoints as tools, at /gradio_api/mcp/
-        app_kwargs={"middleware": [Middleware(Guard, limit_bytes=(limit_mb + 1) * 10**6)]},
+        app_kwargs={"middleware": [Middleware(Guard, limit_bytes=(limit_mb + 1) * 10**6), PACKED]},
         theme=page_theme(),
         css=page_css(),
         **quiet,

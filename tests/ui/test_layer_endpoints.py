@@ -3,7 +3,9 @@
 import ast
 import asyncio
 import base64
+import gzip
 import io
+import urllib.request
 from pathlib import Path
 
 import gradio as gr
@@ -77,6 +79,13 @@ def test_a_client_analyses_an_uploaded_picture(address, context, tmp_path):
         client.predict("cat", "round", api_name="/analyze")
     with pytest.raises(Exception, match="Give 1 to 64 pictures"):
         client.predict([], api_name="/lrs")
+
+
+def test_the_page_is_sent_compressed(address):
+    request = urllib.request.Request(address, headers={"accept-encoding": "gzip"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert answer.headers["content-encoding"] == "gzip" and answer.headers["x-content-type-options"] == "nosniff"
+        assert b"<html" in gzip.decompress(answer.read())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,63 @@
+"""What the first view costs: `python benchmarks/first_view.py`, bytes and seconds in a fresh browser on this machine."""
+
+import json
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+RUNS = 5
+
+
+def first_view(browser, url: str) -> tuple[float, int]:
+    """Seconds until all layers are drawn, and bytes on the wire until then, with nothing in the browser's cache."""
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    page = context.new_page()
+    network = context.new_cdp_session(page)
+    network.send("Network.enable")
+    sizes = []
+    network.on("Network.loadingFinished", lambda said: sizes.append(said["encodedDataLength"]))
+    began = time.perf_counter()
+    page.goto(url)
+    page.locator(".film .frame").first.wait_for(timeout=120_000)
+    seconds = time.perf_counter() - began
+    context.close()
+    return seconds, int(sum(sizes))
+
+
+def main() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/"
+    command = [sys.executable, "app.py", "--port", url.rsplit(":", 1)[1].rstrip("/")]
+    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while True:
+            try:
+                urllib.request.urlopen(url, timeout=5)
+                break
+            except OSError:
+                if server.poll() is not None:
+                    raise SystemExit("app.py ended before the page was up") from None
+                time.sleep(0.1)
+        with sync_playwright() as playwright:
+            chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            first_view(chromium, url)  # the encoder loads meanwhile
+            runs = [first_view(chromium, url) for _ in range(RUNS)]
+            chromium.close()
+    finally:
+        server.terminate()
+        server.wait()
+    seconds, size = (statistics.median(column) for column in zip(*runs, strict=True))
+    print(json.dumps({"first_view_seconds": round(seconds, 2), "bytes": size, "runs": RUNS}))
+
+
+if __name__ == "__main__":
+    main()
