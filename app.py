@@ -15,6 +15,7 @@ from explorer.records import Exploration, Fit, SettingsError
 from explorer.services.answer import Answerers
 from explorer.services.explore import Explorer
 from explorer.services.gpu import prepare
+from explorer.services.precomputed import Precomputed
 from explorer.services.tokens import TokenMaps
 from explorer.store import Store, load_exploration
 from explorer.ui.context import Context
@@ -96,6 +97,7 @@ def main() -> None:
         limit_mb=limit_mb,
         answerers=Answerers(device=flags.device, catalogue=flags.checkpoints, any_id=free),
         tokens=tokens,
+        precomputed=Precomputed(flags.precomputed),
     )
     page = build_page(context)
     serve(page, host=flags.host, port=flags.port, limit_mb=limit_mb)

@@ -1,4 +1,4 @@
-"""Commands for long work: train, score, precompute."""
+"""Commands for long work: train, score."""
 
 from __future__ import annotations
 
@@ -63,26 +63,4 @@ def run_score(args: argparse.Namespace) -> int:
 
     flags = {name: getattr(args, name) for name in ("model", "scenes", "pool", "one_object_scenes")}
     print(json.dumps(score_encoder(load_settings(ScoreSettings, None, **flags)), indent=1))
-    return 0
-
-
-def add_precompute(commands: Any) -> None:
-    """``precompute``: what the app shows before an encoder is loaded."""
-    parser = commands.add_parser(
-        "precompute",
-        help="compute what the page shows before an encoder is loaded",
-        description="Analyse the example pictures and write the results to precomputed/.",
-    )
-    parser.add_argument("what", choices=["examples"])
-    parser.add_argument("--encoder", default="mini", metavar="ID", help="encoder that looks (default mini)")
-    parser.add_argument("--examples", type=Path, default=Path("assets/examples"), metavar="DIR")
-    parser.add_argument("--out", type=Path, default=Path("precomputed"), metavar="DIR")
-    parser.set_defaults(run=run_precompute)
-
-
-def run_precompute(args: argparse.Namespace) -> int:
-    """Compute and say how many."""
-    from explorer.jobs.precompute import precompute_examples
-
-    print(f"{precompute_examples(args.examples, args.out, args.encoder)} pictures analysed")
     return 0

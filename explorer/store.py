@@ -112,6 +112,19 @@ class Store:
         except _DAMAGE as error:
             return Absent(f"{manifest} is damaged: {type(error).__name__}: {error}")
 
+    def meta(self, kind: str, key: str, version: int) -> dict[str, Any] | Absent:
+        """The ``meta`` of an artefact without its data, which are not read and not checked; raises nothing."""
+        manifest = self._manifest(kind, key)
+        try:
+            said = json.loads(manifest.read_bytes())
+            if said["version"] != version:
+                return Absent(f"{manifest} is of version {said['version']} and {version} is needed")
+            return dict(said["meta"])
+        except FileNotFoundError:
+            return Absent(f"nothing was saved as {manifest}")
+        except _DAMAGE as error:
+            return Absent(f"{manifest} is damaged: {type(error).__name__}: {error}")
+
     def keys(self, kind: str) -> list[str]:
         """Keys that have a manifest of this kind, sorted."""
         return sorted(path.stem for path in (self.root / kind).glob("*.json"))

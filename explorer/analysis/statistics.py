@@ -115,3 +115,39 @@ def _paired(
     if a.shape != b.shape:
         raise InputError(f"Paired samples must be the same ones; here are {a.shape} and {b.shape}: drop the unpaired.")
     return a, b
+
+
+def paired_difference(only_first: int, only_second: int, n: int, seed: int = 0) -> Estimate:
+    """Difference of two shares on the same n samples, from how often only one of the two is right.
+
+    What ``bootstrap_difference`` gives for right and wrong answers: paired differences are -1, 0 or 1, so that a resample
+    is one draw from a multinomial.
+
+    Args:
+        only_first: how often the first alone is right.
+        only_second: how often the second alone is.
+        n: samples in all.
+        seed: of the resampling.
+
+    Raises:
+        InputError: the counts are impossible.
+    """
+    if min(only_first, only_second) < 0 or only_first + only_second > n:
+        raise InputError(f"Of {n} samples, {only_first} and {only_second} cannot be right for one alone.")
+    if n < 2:
+        return Estimate(float(only_first - only_second) if n else np.nan, np.nan, np.nan, n)
+    shares = np.array([only_first, only_second, n - only_first - only_second]) / n
+    draws = np.random.default_rng(seed).multinomial(n, shares, size=RESAMPLES)
+    low, high = np.quantile((draws[:, 0] - draws[:, 1]) / n, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Estimate((only_first - only_second) / n, float(low), float(high), n)
+
+
+def holm(ps: Sequence[float] | np.ndarray) -> np.ndarray:
+    """p-values corrected for their number (Holm 1979, Scand. J. Statist. 6), float [n], in the order given; NaN stays."""
+    given = np.asarray(ps, dtype=np.float64)
+    known = np.flatnonzero(np.isfinite(given))
+    corrected = np.full(len(given), np.nan)
+    order = known[np.argsort(given[known], kind="stable")]
+    factors = np.arange(len(order), 0, -1)
+    corrected[order] = np.minimum(1, np.maximum.accumulate(given[order] * factors))
+    return corrected

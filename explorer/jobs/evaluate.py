@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,7 @@ def _read_case(row: Any, number: int, folder: Path) -> Case:
     if not isinstance(options, (list, tuple)):
         raise InputError('"candidates" is no list.')
     return Case(
-        str(number), folder / row["image"], row["question"], str(row["answer"]), str(row.get("task") or "all"),
+        f"{number}:{row['image']}", folder / row["image"], row["question"], str(row["answer"]), str(row.get("task") or "all"),
         str(row.get("form") or ""), tuple(map(str, options)), str(row.get("pair") or ""), bool(row.get("held_out")),
     )  # fmt: skip
 
@@ -140,7 +141,7 @@ def scene_cases(split: str, n: int, seed: int) -> list[Case]:
         Case(
             f"{split}-{scene.seed}-{k}", scene, q.text, q.answer, q.task, q.form.value, q.candidates, q.pair, q.held_out
         )
-        for k, (scene, q) in enumerate(tqdm(asked, total=8 * n, desc="questions", file=sys.stderr, disable=None))
+        for k, (scene, q) in enumerate(tqdm(asked, total=8 * n, desc="questions", file=sys.stderr, mininterval=1))
     ]
 
 
@@ -158,26 +159,33 @@ class AnswerFile:
         for line in lines:
             try:
                 row = json.loads(line)
-                self._said[row["checkpoint"], row["key"], row["question"]] = row["said"]
+                name = row["checkpoint"], row.get("weights", ""), row["key"], row["question"]
+                self._said[name] = str(row["said"]), float("nan") if row.get("chance") is None else row["chance"]
                 whole.append(line)
             except (ValueError, KeyError, TypeError):
                 continue
         if len(whole) < len(lines):
             path.write_text("".join(line + "\n" for line in whole), "utf-8")
 
-    def get(self, checkpoint: str, case: Case) -> str | None:
-        """What was said, None if it was not asked yet."""
-        return self._said.get((checkpoint, case.key, case.question))
+    def get(self, answerer: Answerer, case: Case) -> tuple[str, float] | None:
+        """What was said and its probability (NaN where unknown); None if these weights were not asked yet."""
+        return self._said.get(_name(answerer, case))
 
-    def add(self, checkpoint: str, cases: Sequence[Case], said: Sequence[str]) -> None:
+    def add(self, answerer: Answerer, cases: Sequence[Case], replies: Sequence[tuple[str, float]]) -> None:
         """Keep answers."""
-        for case, answer in zip(cases, said, strict=True):
-            self._said[checkpoint, case.key, case.question] = answer
+        rows = []
+        for case, (said, chance) in zip(cases, replies, strict=True):
+            name = _name(answerer, case)
+            self._said[name] = said, chance
+            row = dict(zip(("checkpoint", "weights", "key", "question"), name, strict=True)) | {"said": said}
+            rows.append(row if isnan(chance) else row | {"chance": round(chance, 5)})
         if self._path:
             with self._path.open("a", encoding="utf-8") as file:
-                for case, answer in zip(cases, said, strict=True):
-                    row = {"checkpoint": checkpoint, "key": case.key, "question": case.question, "said": answer}
-                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def _name(answerer: Answerer, case: Case) -> tuple[str, str, str, str]:
+    return answerer.id, getattr(answerer, "weights", ""), case.key, case.question
 
 
 def _batches(cases: Sequence[Case], size: int) -> Iterator[list[list[Case]]]:
@@ -191,16 +199,25 @@ def _batches(cases: Sequence[Case], size: int) -> Iterator[list[list[Case]]]:
 
 def collect(answerers: Sequence[Answerer], cases: Sequence[Case], kept: AnswerFile, batch: int) -> None:
     """Ask all checkpoints all that is not answered yet; each picture goes once through each encoder."""
-    with tqdm(total=len(cases) * len(answerers), unit="question", file=sys.stderr, disable=None) as bar:
+    with tqdm(total=len(cases) * len(answerers), unit="question", file=sys.stderr, mininterval=1) as bar:
         for groups in _batches(cases, batch):
             pictures: Pictures | None = None
             for answerer in answerers:
-                if any(kept.get(answerer.id, case) is None for group in groups for case in group):
+                if any(kept.get(answerer, case) is None for group in groups for case in group):
                     pictures = pictures or Pictures([group[0].pixels() for group in groups])
-                    said = answerer.answer(pictures, [[case.question for case in group] for group in groups])
+                    replies = _replies(answerer, pictures, [[case.question for case in group] for group in groups])
                     flat = [case for group in groups for case in group]
-                    kept.add(answerer.id, flat, [answer for some in said for answer in some])
+                    kept.add(answerer, flat, [reply for some in replies for reply in some])
                 bar.update(sum(map(len, groups)))
+
+
+def _replies(
+    answerer: Answerer, pictures: Pictures, questions: Sequence[Sequence[str]]
+) -> list[list[tuple[str, float]]]:
+    """Answers with their probabilities, NaN from what gives none."""
+    if reply := getattr(answerer, "reply", None):
+        return reply(pictures, questions)
+    return [[(text, float("nan")) for text in some] for some in answerer.answer(pictures, questions)]
 
 
 def judge(cases: Sequence[Case], said: Sequence[str]) -> list[Answered]:
@@ -240,7 +257,7 @@ def evaluate(settings: EvaluateSettings) -> dict[str, Any]:
     collect(answerers, cases, kept, settings.batch)
     results = []
     for answerer in answerers:
-        said = [kept.get(answerer.id, case) or "" for case in cases]
+        said = [(kept.get(answerer, case) or ("",))[0] for case in cases]
         results.append(_result(answerer.id, answerer.layers, cases, judge(cases, said)))
     if settings.baselines:
         results.append(_result(MAJORITY, (), cases, majority(judge(cases, [""] * len(cases)))))

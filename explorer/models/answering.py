@@ -12,9 +12,9 @@ from torch import Tensor
 from transformers import CLIPVisionModel, LlamaForCausalLM
 
 from explorer.models.checkpoint_ids import SERVED, CheckpointId, describe, find_mini
-from explorer.models.family import Checkpoint, layer_states, load_checkpoint, read_encoder, read_facts
+from explorer.models.family import Checkpoint, layer_states, load_checkpoint, read_encoder, read_facts, weights_digest
 from explorer.models.fitting import fit
-from explorer.models.packed import answer_greedily
+from explorer.models.packed import reply_greedily
 from explorer.models.served import Served
 from explorer.models.speaking import Asked, Speaker
 from explorer.models.transformers_speaker import TransformersSpeaker
@@ -57,12 +57,16 @@ class Answerer(Protocol):
 class MiniAnswerer:
     """A checkpoint of the mini family: all questions of a batch in one forward, and one more for each further token."""
 
-    def __init__(self, id: str, checkpoint: Checkpoint):
-        """Answer with a loaded checkpoint."""
-        self.id, self.layers, self._checkpoint = id, checkpoint.layers.layers, checkpoint
+    def __init__(self, id: str, checkpoint: Checkpoint, weights: str = ""):
+        """Answer with a loaded checkpoint; ``weights`` says which weights it has."""
+        self.id, self.layers, self._checkpoint, self.weights = id, checkpoint.layers.layers, checkpoint, weights
 
     def answer(self, pictures: Pictures, questions: Sequence[Sequence[str]]) -> list[list[str]]:
         """Answer the questions of each picture."""
+        return _texts(self.reply(pictures, questions))
+
+    def reply(self, pictures: Pictures, questions: Sequence[Sequence[str]]) -> list[list[tuple[str, float]]]:
+        """Answer the questions of each picture; with each answer its probability, 0…1."""
         model, processor = self._checkpoint.model, self._checkpoint.processor
         states = pictures.states(model.model.vision_tower, processor.image_processor)
         with torch.no_grad():
@@ -85,20 +89,28 @@ class WordsOnly:
 
     def answer(self, pictures: Pictures, questions: Sequence[Sequence[str]]) -> list[list[str]]:
         """Answer the questions; the pictures are not looked at."""
+        return _texts(self.reply(pictures, questions))
+
+    def reply(self, pictures: Pictures, questions: Sequence[Sequence[str]]) -> list[list[tuple[str, float]]]:
+        """Answer the questions; with each answer its probability, 0…1."""
         nothing = torch.zeros(len(questions), 0, self._model.config.hidden_size)
         return _answer_packed(self._model, self._model.model, self._tokenizer, nothing, questions)
 
 
+def _texts(replies: Sequence[Sequence[tuple[str, float]]]) -> list[list[str]]:
+    return [[text for text, _ in some] for some in replies]
+
+
 def _answer_packed(
     model: Any, language: Any, tokenizer: Any, words: Tensor, questions: Sequence[Sequence[str]]
-) -> list[list[str]]:
-    """Greedy answers of a model with ``lm_head``; ``words`` are its picture tokens, [N, P, W]."""
+) -> list[list[tuple[str, float]]]:
+    """Greedy answers of a model with ``lm_head``, each with its probability; ``words`` are picture tokens, [N, P, W]."""
     reply = tokenizer.convert_tokens_to_ids("<reply>")
     ids = [[[*tokenizer(text, add_special_tokens=False).input_ids, reply] for text in some] for some in questions]
     start = language.embed_tokens.weight[tokenizer.bos_token_id].expand(len(words), 1, -1)
     prefix = torch.cat([start, words.to(start)], 1).detach()
-    found = answer_greedily(language, model.lm_head, prefix, ids, tokenizer.eos_token_id)
-    return [[tokenizer.decode(answer, skip_special_tokens=True) for answer in some] for some in found]
+    found = reply_greedily(language, model.lm_head, prefix, ids, tokenizer.eos_token_id)
+    return [[(tokenizer.decode(one.tokens, skip_special_tokens=True), one.chance) for one in some] for some in found]
 
 
 class SpeakerAnswerer:
@@ -140,4 +152,5 @@ def open_answerer(id: str, encoders: dict[str, CLIPVisionModel]) -> Answerer:
     if facts["encoder"] not in encoders:
         encoders[facts["encoder"]] = read_encoder(facts["encoder"])
     encoder = encoders[facts["encoder"]]
-    return MiniAnswerer(id, load_checkpoint(folder, info.layers if asked.chosen else None, encoder))
+    checkpoint = load_checkpoint(folder, info.layers if asked.chosen else None, encoder)
+    return MiniAnswerer(id, checkpoint, weights_digest(folder))

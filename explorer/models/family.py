@@ -96,6 +96,13 @@ def digest(id: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
+def weights_digest(folder: Path) -> str:
+    """Says which weights of its own a checkpoint has, and those of its encoder: equal digests give equal answers."""
+    with (folder / WEIGHTS).open("rb") as file:
+        own = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return f"{own}-{read_facts(folder)['encoder_digest'][:8]}"
+
+
 def make_processor(encoder: str, tokenizer: PreTrainedTokenizerFast) -> LlavaProcessor:
     """The processor of a checkpoint: the encoder's picture rules, the tokenizer, its chat template."""
     images = CLIPImageProcessor.from_pretrained(encoder_folder(encoder))

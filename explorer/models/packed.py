@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import exp
 from typing import Any
 
 import torch
@@ -189,7 +190,19 @@ def read_pack(
     return language.norm(hidden[0, split:]), seen
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Greedy:
+    """An answer made of the likeliest next tokens.
+
+    Attributes:
+        tokens: without the end of the turn.
+        chance: the probability of exactly this answer, its end included, 0…1.
+    """
+
+    tokens: list[int]
+    chance: float
+
+
 def answer_greedily(
     language: LlamaModel,
     head: nn.Module,
@@ -198,6 +211,20 @@ def answer_greedily(
     last: int,
     most: int = 24,
 ) -> list[list[list[int]]]:
+    """The tokens of ``reply_greedily``."""
+    found = reply_greedily(language, head, prefix, questions, last, most)
+    return [[reply.tokens for reply in some] for some in found]
+
+
+@torch.no_grad()
+def reply_greedily(
+    language: LlamaModel,
+    head: nn.Module,
+    prefix: Tensor,
+    questions: Sequence[Sequence[list[int]]],
+    last: int,
+    most: int = 24,
+) -> list[list[Greedy]]:
     """The likeliest next token, again and again, for many questions about many pictures.
 
     Args:
@@ -209,8 +236,9 @@ def answer_greedily(
         most: tokens of an answer at most.
 
     Returns:
-        list: for each picture and question the tokens of the answer, without the end of the turn.
+        list: for each picture and question its answer.
     """
+    chances = [[0.0 for _ in some] for some in questions]  # logarithms
     answers: list[list[list[int]]] = [[[] for _ in some] for some in questions]
     open_ = [(n, m) for n, some in enumerate(questions) for m in range(len(some))]
     past: Past = {}
@@ -223,8 +251,12 @@ def answer_greedily(
         pack = make_pack(texts, prefix.shape[1]).to(prefix.device)
         hidden, _ = read_pack(language, None if turn else prefix, pack, past=past)
         ends = torch.tensor([len(tokens) for some in texts for tokens, _ in some]).cumsum(0) - 1
-        best = head(hidden[ends]).argmax(-1).tolist()
-        for (n, m), token in zip(open_, best, strict=True):
+        likely = head(hidden[ends]).float().log_softmax(-1).max(-1)
+        for (n, m), token, chance in zip(open_, likely.indices.tolist(), likely.values.tolist(), strict=True):
             answers[n][m].append(token)
+            chances[n][m] += chance
         open_ = [(n, m) for n, m in open_ if answers[n][m][-1] != last]
-    return [[[t for t in answer if t != last] for answer in some] for some in answers]
+    return [
+        [Greedy([t for t in answer if t != last], exp(chance)) for answer, chance in zip(*some, strict=True)]
+        for some in zip(answers, chances, strict=True)
+    ]

@@ -9,6 +9,7 @@ from typing import Any
 
 from explorer.records import Exploration, Fit, Picture
 from explorer.services.explore import Explorer
+from explorer.services.precomputed import Precomputed
 from explorer.services.scene_files import scene_file
 from explorer.services.tokens import TokenMaps
 from explorer.ui.session import Session, Shelf, Source
@@ -31,6 +32,7 @@ class Context:
         shelf: pictures that were read.
         tokens: lays out tokens; None for one of the page's own.
         answerers: what answers questions about pictures (``services.answer.Answerers``); None where nothing does.
+        precomputed: answers to held-out questions and the sweep, as jobs stored them; None where there are none.
     """
 
     explorer: Explorer
@@ -43,6 +45,7 @@ class Context:
     shelf: Shelf = field(default_factory=Shelf)
     answerers: Any = None
     tokens: TokenMaps | None = None
+    precomputed: Precomputed | None = None
 
     def encoder_state(self) -> Json:
         """What the encoder is doing, for the header and the views: an ``EncoderStatus`` and the ``encoder`` in use."""

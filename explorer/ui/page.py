@@ -18,9 +18,11 @@ from explorer.ui.components.header import header
 from explorer.ui.context import Context, Json
 from explorer.ui.endpoints import add_endpoints
 from explorer.ui.errors import spoken
+from explorer.ui.failures_tab import FailuresTab
 from explorer.ui.layer_endpoints import add_layer_endpoints
 from explorer.ui.layers_tab import LayersTab
 from explorer.ui.links import Link, Opener, link_to, open_link, read_link
+from explorer.ui.results_tab import ResultsTab
 from explorer.ui.session import MOST_OWN, Session, Source, is_zip, thumbnail, unzipped
 from explorer.ui.stress_tab import StressTab
 from explorer.ui.tabs import Tab, Wiring
@@ -50,7 +52,11 @@ class Page:
         """Draw the examples' thumbnails."""
         self.context = context
         self.layers = LayersTab(context)
-        self.tabs: tuple[Tab, ...] = (TokensTab(context), AnswersTab(context), StressTab(context))  # after "Layers"
+        self.failures = FailuresTab(context)
+        # Those after "Layers", in their order on the page.
+        self.tabs: tuple[Tab, ...] = (
+            TokensTab(context), AnswersTab(context), self.failures, StressTab(context), ResultsTab(context),
+        )  # fmt: skip
         self._parts: dict[str, int] = {}  # how many components of each follow the picture
         self._example_items = [
             {"name": source.name, "thumb": thumbnail(source.path), "own": False, "index": index}
@@ -72,6 +78,7 @@ class Page:
         parts = [session, top]
         with gr.Tabs(selected="layers") as row:
             with gr.Tab("Layers", id="layers"):
+                self.failures.build_first()
                 view = self.layers.build(session, value)
                 parts.append(view)
             for tab in self.tabs:

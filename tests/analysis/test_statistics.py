@@ -3,7 +3,16 @@ from math import comb
 import numpy as np
 import pytest
 
-from explorer.analysis.statistics import bootstrap_difference, bootstrap_mean, mcnemar, spearman, wilson
+from explorer.analysis.statistics import (
+    Estimate,
+    bootstrap_difference,
+    bootstrap_mean,
+    holm,
+    mcnemar,
+    paired_difference,
+    spearman,
+    wilson,
+)
 from explorer.records import InputError
 
 
@@ -92,3 +101,21 @@ def test_spearman_at_its_limits():
 def test_samples_that_cannot_be_paired_are_refused():
     with pytest.raises(InputError, match="Paired"):
         bootstrap_difference([1.0, 2.0], [1.0])
+
+
+def test_paired_difference_is_that_of_the_bootstrap_over_samples():
+    first = np.array([True] * 60 + [False] * 40)
+    second = np.array([True] * 45 + [False] * 15 + [True] * 5 + [False] * 35)
+    known, found = bootstrap_difference(first, second), paired_difference(15, 5, 100)
+    assert found.value == known.value == pytest.approx(0.1) and found.n == 100
+    assert (found.low, found.high) == pytest.approx((known.low, known.high), abs=0.011)
+    assert paired_difference(0, 0, 10) == Estimate(0, 0, 0, 10)
+    assert np.isnan(paired_difference(0, 0, 0).value) and np.isnan(paired_difference(1, 0, 1).low)
+    with pytest.raises(InputError):
+        paired_difference(6, 5, 10)
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, np.nan, 0.03]).tolist()[:2] == pytest.approx([0.03, 0.06])
+    assert holm([0.01, 0.04, np.nan, 0.03])[3] == pytest.approx(0.06) and np.isnan(holm([np.nan])[0])
+    assert holm([0.6, 0.9]).tolist() == [1, 1]

@@ -1,6 +1,11 @@
 import argparse
 import csv
 import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +16,14 @@ from explorer.cli_checkpoints import add_checkpoints, add_evaluate
 from explorer.jobs import evaluate as job
 from explorer.jobs.evaluate import Case, EvaluateSettings, as_table, evaluate, read_cases, scene_cases, write_csv
 from explorer.jobs.scenes import ScenesSettings, write_scenes
+from explorer.models import checkpoint_ids
 from explorer.models.answering import Pictures
 from explorer.models.family import make_processor, save_checkpoint
 from explorer.models.projections import LayerProjections
 from explorer.records import InputError, SettingsError
 from explorer.scenes.questions import TASKS
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Told:
@@ -142,7 +150,14 @@ def test_the_command_line_evaluates_and_lists_real_checkpoints(tmp_path, capsys,
     words = tiny_family.tokenizer()
     parts = tiny_family.language(words), make_processor(encoder, words), encoder
     save_checkpoint(tmp_path / "models" / "mini-l2", LayerProjections((2,), 32, 16), *parts, False, {})
-    monkeypatch.setattr("explorer.models.answering.MINI", tmp_path / "models" / "mini")
+    known = (
+        checkpoint_ids.find_mini,
+        checkpoint_ids.describe,
+        checkpoint_ids.list_ids,
+        checkpoint_ids.list_checkpoints,
+    )
+    for function in known:
+        monkeypatch.setattr(function, "__defaults__", (tmp_path / "models",))
     monkeypatch.setattr(job, "LANGUAGE", tiny_family.save_language(tmp_path / "models" / "mini-language"))
     parser = argparse.ArgumentParser()
     commands = parser.add_subparsers()
@@ -156,4 +171,35 @@ def test_the_command_line_evaluates_and_lists_real_checkpoints(tmp_path, capsys,
     assert len(found["results"][0]["answers"]) == 2
     args = parser.parse_args(["checkpoints"])
     assert args.run(args) == 0
-    assert capsys.readouterr().out.startswith("mini-l2       layers 2")
+    assert "mini-l2" in capsys.readouterr().out
+
+
+def test_an_evaluation_killed_by_the_system_goes_on(tmp_path):
+    """SIGKILL in the middle; the second run keeps what was answered and asks only what is missing."""
+    encoder = str(tiny_family.save_encoder(tmp_path / "encoder"))
+    words = tiny_family.tokenizer()
+    parts = tiny_family.language(words), make_processor(encoder, words), encoder
+    save_checkpoint(tmp_path / "mine", LayerProjections((2,), 32, 16), *parts, False, {})
+    write_scenes(ScenesSettings(n=12, seed=1, px=64), tmp_path / "scenes")
+    kept = tmp_path / "answers.jsonl"
+    settings = EvaluateSettings(
+        (str(tmp_path / "mine"),), str(tmp_path / "scenes" / "questions.jsonl"), answers=str(kept), baselines=False
+    )
+    flags = ["--checkpoints", settings.checkpoints[0], "--questions", settings.questions, "--answers", settings.answers]
+    command = [sys.executable, "-m", "explorer", "evaluate", *flags, "--batch", "1", "--no-baselines", "--json"]
+    running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 240
+    while not (kept.exists() and kept.stat().st_size) and running.poll() is None and time.monotonic() < end:
+        time.sleep(0.005)
+    running.kill()
+    progress = running.communicate()[1]
+    assert running.returncode == -signal.SIGKILL, progress
+    assert "question" in progress
+    before = [json.loads(line) for line in kept.read_text().rpartition("\n")[0].splitlines()]
+    found = evaluate(settings)["results"][0]["answers"]
+    assert 0 < len(before) < len(found)
+    said = {(row["key"], row["question"]): row["said"] for row in found}
+    assert all(said[row["key"], row["question"]] == row["said"] for row in before)
+    after = [json.loads(line) for line in kept.read_text().splitlines()]
+    assert after[: len(before)] == before
+    assert {(row["key"], row["question"]) for row in after} == set(said)

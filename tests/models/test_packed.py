@@ -1,7 +1,7 @@
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from explorer.models.packed import IGNORE, answer_greedily, make_pack, read_pack
+from explorer.models.packed import IGNORE, answer_greedily, make_pack, read_pack, reply_greedily
 
 TEXTS = [[([1, 2, 3], [4]), ([5, 6], [7, 8])], [([9], [1, 2, 3])], [([2, 2, 2, 2], [3, 3]), ([1], [1]), ([4, 5], [6])]]
 
@@ -59,6 +59,23 @@ def test_greedy_answers_are_those_of_generate():
             given = torch.cat([pictures[n], llama.model.embed_tokens(torch.tensor(question))])[None]
             out = llama.generate(inputs_embeds=given, do_sample=False, max_new_tokens=6, eos_token_id=7, pad_token_id=0)
             assert found[n][m] == [token for token in out[0].tolist() if token != 7]
+
+
+@torch.no_grad()
+def test_the_chance_of_an_answer_is_the_product_over_its_tokens():
+    llama, pictures = model(), prefix()
+    questions = [[question for question, _ in some] for some in TEXTS]
+    found = reply_greedily(llama.model, llama.lm_head, pictures, questions, last=7, most=4)
+    ended = 0
+    for n, some in enumerate(questions):
+        for m, question in enumerate(some):
+            said = found[n][m].tokens + ([7] if len(found[n][m].tokens) < 4 else [])
+            ended += said[-1] == 7
+            given = torch.cat([pictures[n], llama.model.embed_tokens(torch.tensor(question + said[:-1]))])[None]
+            likely = llama(inputs_embeds=given).logits[0, -len(said) :].log_softmax(-1)
+            expected = likely[range(len(said)), said].sum().exp()
+            torch.testing.assert_close(torch.tensor(found[n][m].chance), expected, atol=1e-4, rtol=1e-3)
+    assert ended < 6  # some answers are cut at four tokens
 
 
 def test_a_llama_attends_as_before_after_a_pack():

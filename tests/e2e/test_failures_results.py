@@ -1,0 +1,147 @@
+"""What a visitor does with stored cases and results: the first screen, the tabs Failures and Results."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+import stored_family
+from playwright.sync_api import expect
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 240_000
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """Folder of a made-up family's stored answers."""
+    folder = tmp_path_factory.mktemp("stored")
+    held, sweep = stored_family.save_family(folder, n=24)
+    return folder, held, sweep
+
+
+@pytest.fixture(scope="module")
+def address(stored, tmp_path_factory):
+    """The page with those answers; its encoder is the built-in one."""
+    if shutil.which("chromium") is None:
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    folder = tmp_path_factory.mktemp("app")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/"
+    flags = ["--port", url.split(":")[2].strip("/"), "--device", "cpu", "--no-warm-up", "--precomputed", str(stored[0])]
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "GRADIO_TEMP_DIR": str(folder)}
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen([sys.executable, "app.py", *flags], cwd=ROOT, env=environment, stdout=log, stderr=log)
+        try:
+            wait_for(url, server)
+            yield url
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def wait_for(url, server):
+    end = time.monotonic() + SECONDS / 1000
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail("app.py did not open its port")
+
+
+def open_tab(page, name):
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def question_in_answers(page):
+    """The question that stands in the tab Answers, once it is open."""
+    expect(page.get_by_role("tab", name="Answers", exact=True)).to_have_attribute(
+        "aria-selected", "true", timeout=SECONDS
+    )
+    return page.locator("#answers-view .question")
+
+
+def test_the_first_screens_case_opens_and_says_both_ways(open_page, stored):
+    page = open_page(live=False)
+    case = stored[1].meta["first"]["case"]
+    ways = stored[1].meta["first"]["together"]
+    expect(page.locator(".fc-question")).to_have_text(f"“{case['question']}” True: {case['truth']}.", timeout=SECONDS)
+    said = page.locator(".fc .how-often").inner_text()
+    assert f"in {ways['second']} (" in said and f"the other way round in {ways['first']} (" in said
+    expect(page.locator(".fc-answers li")).to_have_count(3)
+    page.click(".fc-why")
+    assert "surest" in page.locator(".fc-rule").inner_text()
+    page.locator(".fc-open").press("Enter")
+    expect(question_in_answers(page)).to_have_value(case["question"], timeout=SECONDS)
+
+
+def test_failures_by_pointer_and_by_keyboard(open_page, stored):
+    page = open_page(live=False)
+    open_tab(page, "Failures")
+    expect(page.locator(".fv .sentence")).to_contain_text("Of 24 held-out questions about counts", timeout=SECONDS)
+    found = int(page.locator(".outcome[data-outcome=second] b").inner_text())
+    expect(page.locator(".fv .case")).to_have_count(found)
+    expect(page.locator(".fv .case img").first).to_have_attribute("src", re.compile("^data:image/"), timeout=SECONDS)
+    page.select_option(".fv .task", "all")
+    expect(page.locator(".fv .sentence")).to_contain_text("Of 192 held-out questions about all tasks", timeout=SECONDS)
+    page.locator(".outcome[data-outcome=neither]").press("Enter")
+    expect(page.locator(".outcome[data-outcome=neither]")).to_have_attribute("aria-pressed", "true", timeout=SECONDS)
+    expect(page.locator(".fv .case .mark[data-right=true]")).to_have_count(0, timeout=SECONDS)
+    page.select_option(".fv .sure", "0.8")
+    expect(page.locator(".fv.busy")).to_have_count(0, timeout=SECONDS)
+    for chance in page.locator(".fv .case .chance").all_inner_texts():
+        assert int(chance.split()[0]) >= 80
+    page.locator("input[name=fv-look][value=table]").check(force=True)
+    page.locator("th button[data-sort=truth]").press("Enter")
+    expect(page.locator("th[aria-sort=ascending]")).to_have_count(1, timeout=SECONDS)
+    row = page.locator(".fv tbody tr").first
+    wanted = row.locator("td").first.inner_text()
+    row.locator(".open").press("Enter")
+    expect(question_in_answers(page)).to_have_value(wanted, timeout=SECONDS)
+
+
+def test_a_link_opens_a_case_and_hostile_answers_are_text(open_page, stored, address):
+    page = open_page(live=False)
+    case = stored[1].case(7)
+    page.goto(f"{address}?case={case.id}")
+    expect(question_in_answers(page)).to_have_value(case.question, timeout=SECONDS)
+    open_tab(page, "Failures")
+    page.locator(".outcome[data-outcome=neither]").click(timeout=SECONDS)
+    page.select_option(".fv .task", "all")
+    expect(page.locator(".fv .case", has_text="<img src=x onerror=alert(1)> ${alert(2)}").first).to_be_visible(
+        timeout=SECONDS
+    )
+    assert page.locator(".fv img[src=x]").count() == 0
+
+
+def test_results_are_read_by_keyboard_and_pairs_compared(open_page, stored):
+    page = open_page(live=False)
+    open_tab(page, "Results")
+    expect(page.locator(".rv .finding")).to_have_count(6, timeout=SECONDS)
+    page.select_option(".rv .task", "count")
+    page.locator(".rv .curve").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".curve-readout").inner_text().startswith("Layer 1: any-layer ")
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".curve-readout").inner_text().startswith("Layer 2: ")
+    expect(page.locator(".pair-said")).to_contain_text("(mini-l18) less", timeout=SECONDS)
+    page.select_option(".rv .second", "mini-l3")
+    expect(page.locator(".pair-said")).to_contain_text("(mini-l3). All tasks:", timeout=SECONDS)
+    expect(page.locator(".paper-said")).to_contain_text("arXiv 2504.21447")
+    page.locator(".take-sweep summary").click()
+    with page.expect_download(timeout=SECONDS) as download:
+        page.locator(".take-sweep").get_by_text("CSV", exact=False).first.click()
+    lines = Path(download.value.path()).read_text("utf-8").splitlines()
+    assert len(lines) >= 1 + len(stored[2].tables["accuracy"])
+    page.set_viewport_size({"width": 375, "height": 800})
+    expect(page.locator(".rv .curve")).to_be_visible()
+    page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
