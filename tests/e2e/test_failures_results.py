@@ -96,10 +96,10 @@ def test_failures_by_pointer_and_by_keyboard(open_page, stored):
     page.locator(".outcome[data-outcome=neither]").press("Enter")
     expect(page.locator(".outcome[data-outcome=neither]")).to_have_attribute("aria-pressed", "true", timeout=SECONDS)
     expect(page.locator(".fv .case .mark[data-right=true]")).to_have_count(0, timeout=SECONDS)
-    page.select_option(".fv .sure", "0.8")
+    page.select_option(".fv .sure", "0.5")
     expect(page.locator(".fv.busy")).to_have_count(0, timeout=SECONDS)
     for chance in page.locator(".fv .case .chance").all_inner_texts():
-        assert int(chance.split()[0]) >= 80
+        assert int(chance.split()[0]) >= 50
     page.locator("input[name=fv-look][value=table]").check(force=True)
     page.locator("th button[data-sort=truth]").press("Enter")
     expect(page.locator("th[aria-sort=ascending]")).to_have_count(1, timeout=SECONDS)
