@@ -24,6 +24,7 @@ from explorer.cli_lrs import add_lrs
 from explorer.cli_precompute import add_precompute
 from explorer.cli_space import add_export, add_space
 from explorer.jobs.scenes import add_scenes
+from explorer.models.catalogue import use_catalogues
 from explorer.records import ExplorerError, Fit
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         args = parser.parse_args(arguments)
         _quieten()
+        use_catalogues(getattr(args, "catalogue", None))
         status = args.run(args)
         sys.stdout.flush()
         return status
@@ -97,6 +99,7 @@ def add_analyze(commands: Commands) -> None:
     )
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF file")
     parser.add_argument("--encoder", default="mini", metavar="ID", help=_ENCODER_HELP)
+    add_catalogue_flag(parser)
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write to, made if missing")
     parser.add_argument("--fit", choices=[fit.value for fit in Fit], default=Fit.ENCODER.value, help=_FIT_HELP)
     parser.add_argument("--groups", type=int, default=3, metavar="K", help="how many groups of layers (default 3)")
@@ -152,9 +155,8 @@ def add_encoders(commands: Commands) -> None:
 
 def run_encoders(args: argparse.Namespace) -> int:
     """Print the list."""
-    from explorer.models.catalogue import list_encoders, use_catalogues  # light: neither torch nor transformers
+    from explorer.models.catalogue import list_encoders  # light: neither torch nor transformers
 
-    use_catalogues(args.catalogue)
     known = list_encoders()
     if args.json:
         print(json.dumps(known, indent=1, ensure_ascii=False))

@@ -7,6 +7,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from explorer.cli_checkpoints import add_catalogue_flag
+
 if TYPE_CHECKING:
     from explorer.services.ask import Answers
 
@@ -30,6 +32,7 @@ def add_ask(commands: Any) -> None:
         help="names (see the command checkpoints), folders, hub ids, openai:BASE_URL#MODEL; mini-any@3+18 chooses layers, "
         "ID#swap=18 makes a checkpoint read a layer it was not trained on (default: all built-in ones)",
     )
+    add_catalogue_flag(parser)
     parser.add_argument("--candidates", metavar="A,B", help="answers whose probabilities are wanted")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 (default): always the likeliest word")
     parser.add_argument("--tokens", type=int, default=24, metavar="N", help="longest answer (default 24)")

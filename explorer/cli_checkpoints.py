@@ -84,6 +84,7 @@ def add_evaluate(commands: Any) -> None:
         "Accuracies have Wilson 95 %% intervals.",
     )
     parser.add_argument("--checkpoints", required=True, metavar="A,B", help="see the command checkpoints; or folders")
+    add_catalogue_flag(parser)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--questions", metavar="FILE.jsonl", help="your own questions; pictures beside the file")
     source.add_argument("--split", choices=("val", "test"), help="scenes that no model was trained on (default test)")
@@ -137,10 +138,8 @@ def add_catalogue_flag(parser: Any) -> None:
 
 def run_checkpoints(args: argparse.Namespace) -> int:
     """List."""
-    from explorer.models.catalogue import use_catalogues
     from explorer.models.checkpoint_ids import list_checkpoints
 
-    use_catalogues(args.catalogue)
     rows = list_checkpoints()
     if args.json:
         print(json.dumps([dataclasses.asdict(row) for row in rows], indent=1, ensure_ascii=False))
