@@ -32,7 +32,12 @@ class LanguageShape:
 
 
 def make_language(shape: LanguageShape, tokenizer: Any, seed: int = 0) -> LlamaForCausalLM:
-    """The untrained model for a tokenizer's vocabulary; what each block adds starts at nothing."""
+    """The untrained model for a tokenizer's vocabulary.
+
+    What each block adds starts at nothing. In half of the heads keys start equal to queries, so that a word attends
+    first of all to the same word elsewhere (Trockman and Kolter, Mimetic Initialization, arXiv 2305.09828, which sets
+    their product near the identity): a question's noun then finds its cells of the picture from the first step on.
+    """
     torch.manual_seed(seed)
     model = LlamaForCausalLM(
         LlamaConfig(
@@ -54,4 +59,8 @@ def make_language(shape: LanguageShape, tokenizer: Any, seed: int = 0) -> LlamaF
     for block in blocks:
         torch.nn.init.zeros_(block.self_attn.o_proj.weight)
         torch.nn.init.zeros_(block.mlp.down_proj.weight)
+        same = shape.heads // 2 * (shape.width // shape.heads)  # rows of the first half of the heads
+        torch.nn.init.orthogonal_(block.self_attn.q_proj.weight)
+        with torch.no_grad():
+            block.self_attn.k_proj.weight[:same] = block.self_attn.q_proj.weight[:same]
     return model
