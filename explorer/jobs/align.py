@@ -19,8 +19,8 @@ def written_vectors(writer: Writer, scenes: list[Scene], embedding: Tensor) -> T
         cells, tokens, weights = (
             torch.from_numpy(x).to(embedding.device) for x in writer.write(scene, Notation(), rng)
         )
-        empty = embedding.new_zeros(CELLS, embedding.shape[1])
-        found.append(empty.index_add(0, cells, embedding[tokens] * weights[:, None]))
+        marked = embedding[writer.mark].expand(CELLS, -1)
+        found.append(marked.index_add(0, cells, embedding[tokens] * weights[:, None]))
     return torch.stack(found)
 
 

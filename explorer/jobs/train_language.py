@@ -19,7 +19,7 @@ from transformers import AutoTokenizer
 from explorer.jobs.align import written_vectors
 from explorer.jobs.answers import Answered, summarise
 from explorer.jobs.lm_data import Asker, Phase, Reading, WrittenBatches
-from explorer.jobs.lm_tokenizer import make_tokenizer
+from explorer.jobs.lm_tokenizer import IMAGE, make_tokenizer
 from explorer.jobs.run import Log, make_optimizers, rate_share, save_state, step_optimizers
 from explorer.jobs.settings import save_settings
 from explorer.jobs.written_pictures import GRID, Writer
@@ -77,10 +77,19 @@ class LanguageSettings:
         return LanguageShape(self.blocks, self.width, self.mlp_width, self.heads, self.spread)
 
 
-def embed_reading(embedding: Tensor, reading: Reading, first: int, noise: Tensor | None = None) -> Tensor:
-    """Vectors of the written pictures, [N, P, D]: the sum of the words of each cell, and something random."""
+def embed_reading(embedding: Tensor, reading: Reading, first: int, mark: int, noise: Tensor | None = None) -> Tensor:
+    """Vectors of the written pictures, [N, P, D]: a mark, the words of each cell, and something random.
+
+    Args:
+        embedding: [vocabulary, D].
+        reading: the batch.
+        first: the token before the picture.
+        mark: the token that every cell holds beside its words, so that a word of the picture is told from the same
+            word of the question; a real picture's tokens have their projector's bias for that.
+        noise: [N, P, D].
+    """
     n, p = reading.positions.shape
-    flat = embedding.new_zeros(n * p, embedding.shape[1])
+    flat = embedding[mark].expand(n * p, -1)
     flat = flat.index_add(0, reading.spots, embedding[reading.words] * reading.weights[:, None])
     cells = flat.view(n, p, -1)
     if noise is not None:
@@ -105,6 +114,7 @@ class LanguageRun:
         else:
             self.tokenizer = make_tokenizer()
             self.tokenizer.save_pretrained(self.out / "tokenizer")
+        self.mark = self.tokenizer.convert_tokens_to_ids(IMAGE)
         model: Any = make_language(settings.shape(), self.tokenizer, settings.seed)
         self.model = model.to(self.device)
         self.hints = nn.ModuleList([nn.Linear(settings.width, 2 * GRID), nn.Linear(settings.width, 1)]).to(self.device)
@@ -134,7 +144,7 @@ class LanguageRun:
         shape = (*reading.positions.shape, self.settings.width)
         level = self.settings.noise * self.settings.spread * torch.rand(shape[0], 1, 1, generator=chance)
         noise = (level * torch.randn(shape, generator=chance)).to(self.device)
-        prefix = embed_reading(embedding, reading, self.tokenizer.bos_token_id, noise)
+        prefix = embed_reading(embedding, reading, self.tokenizer.bos_token_id, self.mark, noise)
         states, seen = read_pack(self.model.model, prefix, pack, reading.positions)
         asked = pack.targets != IGNORE
         logits, targets = self.model.lm_head(states[asked]), pack.targets[asked]

@@ -8,10 +8,12 @@ linear projector then only has to turn an encoder's patches into such words.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
+from explorer.jobs.lm_tokenizer import IMAGE
 from explorer.scenes.kinds import EMOJI, KINDS
 from explorer.scenes.scene import Scene, SceneObject
 from explorer.scenes.sprites import box
@@ -68,6 +70,7 @@ class Writer:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast):
         """Look up the tokens of all words that a written picture may hold."""
+        self.mark: Any = tokenizer.convert_tokens_to_ids(IMAGE)  # the token that every cell holds
         self._ids = {word: tokenizer(word, add_special_tokens=False).input_ids for word in self._words()}
 
     @staticmethod

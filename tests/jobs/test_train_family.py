@@ -110,7 +110,7 @@ def test_batches_depend_on_seed_and_step_alone(words):
 def test_a_blind_batch_has_no_picture(words):
     reading = WrittenBatches(words, 1, [Phase(1, 2, 3, 30, 3)], 1.0)[0]
     embedding = torch.randn(len(words), 8)
-    prefix = embed_reading(embedding, reading, 2)
+    prefix = embed_reading(embedding, reading, 2, 4)
     assert prefix.shape == (2, 1, 8) and torch.equal(prefix[0, 0], embedding[2])
     assert int(reading.pack.positions.min()) == 1
 
