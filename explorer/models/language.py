@@ -35,8 +35,9 @@ def make_language(shape: LanguageShape, tokenizer: Any, seed: int = 0) -> LlamaF
     """The untrained model for a tokenizer's vocabulary.
 
     What each block adds starts at nothing. In half of the heads keys start equal to queries, so that a word attends
-    first of all to the same word elsewhere (Trockman and Kolter, Mimetic Initialization, arXiv 2305.09828, which sets
-    their product near the identity): a question's noun then finds its cells of the picture from the first step on.
+    first of all to the same word elsewhere, however far (Trockman and Kolter, Mimetic Initialization, arXiv
+    2305.09828, which sets their product near the identity): a question's noun finds its cells of the picture from the
+    first step on.
     """
     torch.manual_seed(seed)
     model = LlamaForCausalLM(
@@ -59,8 +60,13 @@ def make_language(shape: LanguageShape, tokenizer: Any, seed: int = 0) -> LlamaF
     for block in blocks:
         torch.nn.init.zeros_(block.self_attn.o_proj.weight)
         torch.nn.init.zeros_(block.mlp.down_proj.weight)
-        same = shape.heads // 2 * (shape.width // shape.heads)  # rows of the first half of the heads
         torch.nn.init.orthogonal_(block.self_attn.q_proj.weight)
         with torch.no_grad():
-            block.self_attn.k_proj.weight[:same] = block.self_attn.q_proj.weight[:same]
+            query, key = (
+                x.weight.view(shape.heads, 2, -1, shape.width) for x in (block.self_attn.q_proj, block.self_attn.k_proj)
+            )  # (heads, halves of a rotated pair, pairs, width)
+            slow = query.shape[2] * 7 // 12  # pairs from here on turn less than a radian over a picture
+            query[: shape.heads // 2, :, :slow] = 0
+            query[: shape.heads // 2] *= (12 / 5) ** 0.5
+            key[: shape.heads // 2] = query[: shape.heads // 2]
     return model
