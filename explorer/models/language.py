@@ -38,8 +38,8 @@ def make_language(shape: LanguageShape, tokenizer: Any, seed: int = 0) -> LlamaF
     What each block adds starts at nothing, and its heads start as what a question about a picture needs (after the idea
     of Trockman and Kolter, Mimetic Initialization, arXiv 2305.09828): in the first half keys equal queries, so that a
     word attends to the same word elsewhere, a question's noun to its cells of the picture; in one more, words of the
-    text attend to the text before them and not to the many cells; the rest is random. For that all embeddings but the
-    one that marks cells share a direction.
+    text attend to the text before them and not to the many cells; the rest is random. For that all embeddings
+    share a direction, of which the one that marks cells has the opposite.
     """
     torch.manual_seed(seed)
     model = LlamaForCausalLM(
@@ -65,7 +65,7 @@ def make_language(shape: LanguageShape, tokenizer: Any, seed: int = 0) -> LlamaF
         shared = 0.7 * shape.spread * shape.width**0.5 * text
         cells = tokenizer.convert_tokens_to_ids(["<image>"])
         embedding += shared
-        embedding[cells] -= shared
+        embedding[cells] -= 2 * shared  # a cell that holds a word is then as far from the text as an empty one
         for block in model.model.layers:
             _start_block(block, shape, text)
     return model
