@@ -26,6 +26,7 @@ from explorer.jobs.written_pictures import GRID, Writer
 from explorer.models.hardware import choose_device, choose_dtype
 from explorer.models.language import LanguageShape, make_language
 from explorer.models.packed import IGNORE, answer_greedily, read_pack
+from explorer.scenes.kinds import KINDS
 from explorer.scenes.layout import make_scene, random_seed
 from explorer.scenes.questions import make_questions
 from explorer.services.judging import is_right
@@ -98,6 +99,24 @@ def embed_reading(embedding: Tensor, reading: Reading, first: int, mark: int, no
     return torch.cat([start, cells[:, 1:]], 1)
 
 
+@torch.no_grad()
+def join_plurals(embedding: Tensor, tokenizer: Any, share: float = 0.85) -> None:
+    """Start the plural of each kind near its singular, so that "dogs" finds the cells that say "dog".
+
+    Args:
+        embedding: [vocabulary, D], changed in place.
+        tokenizer: whose tokens they are; kinds of several words are joined word by word.
+        share: cosine of the two, roughly, beside what all embeddings have in common.
+    """
+    common = embedding.mean(0)
+    for kind in KINDS.values():
+        pair = [tokenizer(word, add_special_tokens=False).input_ids for word in (kind.name, kind.plural)]
+        for one, many in zip(*pair, strict=False):
+            if one != many and tokenizer.unk_token_id not in (one, many):
+                own = embedding[[one, many]] - common
+                embedding[many] = common + share * own[0] + (1 - share**2) ** 0.5 * own[1]
+
+
 class LanguageRun:
     """A run that can be stopped at any step and resumed to the same result."""
 
@@ -116,6 +135,7 @@ class LanguageRun:
             self.tokenizer.save_pretrained(self.out / "tokenizer")
         self.mark = self.tokenizer.convert_tokens_to_ids(IMAGE)
         model: Any = make_language(settings.shape(), self.tokenizer, settings.seed)
+        join_plurals(model.model.embed_tokens.weight, self.tokenizer)
         self.model = model.to(self.device)
         self.hints = nn.ModuleList([nn.Linear(settings.width, 2 * GRID), nn.Linear(settings.width, 1)]).to(self.device)
         self.optimizers = make_optimizers(
