@@ -27,6 +27,7 @@ _DESCRIBE = (
     "Describe the picture.", "What is in the picture?", "What do you see?", "Write a caption.", "What does this show?",
     "Tell me about this image.", "Caption this.", "Describe the scene.",
 )  # fmt: skip
+LESSONS = ("existence", "colour", "count", "location", "word", "total", "larger", "position")  # easy ones first
 _LIST = ("List everything and where it is.", "What is where?", "List all things with their places.", "Where is what?")
 
 
@@ -59,15 +60,28 @@ class Asker:
         """A caption as on the web, and one that says what is where."""
         return [(_pick(_DESCRIBE, rng), make_caption(scene, rng)), (_pick(_LIST, rng), place_caption(scene))]
 
-    def questions(self, scene: Scene, rng: np.random.Generator, most: int) -> list[tuple[str, str]]:
-        """Questions in the world's wordings and in others; now and then about something that no scene holds."""
+    def questions(
+        self, scene: Scene, rng: np.random.Generator, most: int, tasks: int = len(LESSONS), plain: bool = False
+    ) -> list[tuple[str, str]]:
+        """Questions in the world's wordings and in others; now and then about something that no scene holds.
+
+        Args:
+            scene: what is asked about.
+            rng: chooses questions and wordings.
+            most: questions of the world at most.
+            tasks: of so many of ``LESSONS``, the first ones.
+            plain: in the world's wordings alone.
+        """
         asked = []
-        for question in make_questions(scene, rng, most=most):
+        for question in make_questions(scene, rng, LESSONS[:tasks], most):
             text = question.text
+            if plain:
+                asked.append((text, question.answer))
+                continue
             if rng.random() < 0.5:
                 text = reword(text, question.task, question.form, rng)
             asked.append((vary(text, rng, self._english) if rng.random() < 0.7 else text, question.answer))
-        if rng.random() < 0.3:
+        if not plain and rng.random() < 0.3:
             single, many = both_numbers(_pick(ABSENT, rng))
             wordings = ((f"Is there {article(single)}?", "no"), (f"Are there any {many} in the picture?", "no"))
             asked.append(_pick((*wordings, (f"How many {many} are there?", "0")), rng))
@@ -107,13 +121,18 @@ class Reading:
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of the language run: batches of so many pictures, of at most so many things, with so many cells kept."""
+    """A stretch of the language run: batches of so many pictures, of at most so many things, with so many cells kept.
+
+    Questions are of the first ``tasks`` of ``LESSONS``; where they are ``plain`` there are no captions either.
+    """
 
     steps: int
     pictures: int
     things: int
     cells: int
     questions: int = 12
+    tasks: int = len(LESSONS)
+    plain: int = 0
 
 
 class WrittenBatches(Dataset):
@@ -138,8 +157,11 @@ class WrittenBatches(Dataset):
             )
             for _ in range(phase.pictures)
         ]
-        texts = [self.asker.questions(scene, rng, phase.questions) for scene in scenes]
-        with_captions = rng.random() < 0.25  # in one batch together, since the longest text sets the cost of attention
+        plain = bool(phase.plain)
+        texts = [self.asker.questions(scene, rng, phase.questions, phase.tasks, plain) for scene in scenes]
+        with_captions = (
+            not plain and rng.random() < 0.25
+        )  # in one batch together, since the longest text sets the cost of attention
         for scene, some in zip(scenes, texts, strict=True):
             captions = self.asker.captions(scene, rng)
             if with_captions or not some:

@@ -38,7 +38,8 @@ class LanguageSettings:
 
     Attributes:
         out: folder of the run (state, log) and, at its end, of the model under ``model/``.
-        phases: (steps, pictures, most things, cells kept, most questions) in order; 10 things is any number, 144 cells all.
+        phases: (steps, pictures, most things, cells kept, most questions, tasks, plain) in order, see ``lm_data.Phase``;
+            10 things is any number, 144 cells all.
         blind: share of batches without a picture, so that the model also knows what words alone tell.
         noise: largest spread of what is added to the cells of a picture, in units of the embeddings' own spread.
         hints: weight of the help that goes away: to tell each cell's row and column after the first block and after
@@ -55,7 +56,7 @@ class LanguageSettings:
     mlp_width: int = 512
     heads: int = 4
     spread: float = 0.07
-    phases: tuple[tuple[int, int, int, int, int], ...] = (
+    phases: tuple[tuple[int, ...], ...] = (
         (1500, 16, 3, 40, 12),
         (1500, 16, 10, 72, 12),
         (1500, 16, 10, 144, 12),
@@ -184,7 +185,7 @@ class LanguageRun:
     def train(self, until: int | None = None) -> None:
         """Train to the end of the plan, or to step ``until``."""
         settings = self.settings
-        phases = [Phase(steps, n, things, cells, q) for steps, n, things, cells, q in settings.phases]
+        phases = [Phase(*phase) for phase in settings.phases]
         data = WrittenBatches(self.tokenizer, settings.seed, phases, settings.blind)
         stop = min(until or len(data), len(data))
         loader = DataLoader(data, batch_size=None, sampler=range(self.step, stop), num_workers=settings.workers)
