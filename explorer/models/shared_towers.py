@@ -31,7 +31,12 @@ class SharedTowers:
         self.forwards = 0
 
     def join(self, tower: Any) -> Any:
-        """The tower in use that has the same weights, or this one, from now on shared."""
+        """The tower in use that has the same weights, or this one, from now on shared.
+
+        One whose forward others have replaced already, as accelerate does, stays as it is.
+        """
+        if "forward" in vars(tower):
+            return tower
         name = fingerprint(tower)
         with self._lock:
             shared = self._towers.get(name)
