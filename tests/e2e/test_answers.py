@@ -2,10 +2,13 @@
 
 import csv
 import io
+import json
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+
+from explorer.ui.links import pack_scene
 
 SCENE = {
     "seed": 1_100_000_001,
@@ -23,15 +26,8 @@ def open_answers(open_page, address):
 
     def open_one(question="", **window):
         page = open_page(live=False, **window)
-        if question:
-            import json
-
-            from explorer.ui.links import pack_scene
-
-            query = {"scene": pack_scene(json.dumps(SCENE)), "question": question, "tab": "answers"}
-            page.goto(f"{address}?{urlencode(query)}")
-        else:
-            page.get_by_role("tab", name="Answers").click()
+        scene = {"scene": pack_scene(json.dumps(SCENE)), "question": question} if question else {}
+        page.goto(f"{address}?{urlencode(scene | {'tab': 'answers'})}")
         page.locator("#answers-view .suggestion").first.wait_for()
         return page
 

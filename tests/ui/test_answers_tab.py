@@ -236,6 +236,8 @@ def test_a_reply_that_is_not_done_is_not_judged():
     )
     wrong = replace(half, done=True, text="", error="It is broken.", seconds=0.5)
     assert reply_payload(wrong, FOUR, "", COUNTS)["right"] is None
+    silent = reply_payload(replace(half, done=True, text=" "), FOUR, "", COUNTS)
+    assert silent["right"] is False and silent["gist"] == ""  # who says nothing is wrong, and agrees with nobody
     said = replace(half, done=True, text="There are four of them")
     assert reply_payload(replace(said, kind=AnswerKind.OPEN), FOUR, "", ())["gist"] == "there are 4 of them"
     assert reply_payload(said, FOUR, "", COUNTS)["gist"] == "4" and verdict(said.text, FOUR, "")
