@@ -192,8 +192,8 @@ class HeldOut:
 
         chosen = self.of_task(task)
         a, b = self.right(first)[chosen], self.right(second)[chosen]
-        counts = [int(both.sum()) for both in (a & b, a & ~b, ~a & b, ~a & ~b)]
-        return BothWays(len(a), *counts, mcnemar(a, b))
+        both, only_a, only_b, none = (int(some.sum()) for some in (a & b, a & ~b, ~a & b, ~a & ~b))
+        return BothWays(len(a), both, only_a, only_b, none, mcnemar(a, b))
 
     def find(self, wanted: Wanted) -> np.ndarray:
         """Rows of the cases wanted, int [found], sorted.

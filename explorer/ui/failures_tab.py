@@ -12,6 +12,7 @@ import gradio as gr
 
 from explorer.records import ExplorerError, InputError
 from explorer.services.held_out import ALL_TASKS, FUSED, OUTCOMES, HeldOut, Wanted, reads_of
+from explorer.services.precomputed import Precomputed
 from explorer.ui.case_endpoint import add_case_endpoints
 from explorer.ui.components.failures_view import failures_view
 from explorer.ui.components.first_case import first_case
@@ -143,10 +144,13 @@ class FailuresTab:
             session = session.having([source], len(self.context.examples))
         return replace(session, question=held.case(row).question, checkpoints=tuple(dict.fromkeys(chosen)))
 
-    def _held_out(self) -> HeldOut:
+    def _stored(self) -> Precomputed:
         if self.context.precomputed is None:
             raise InputError("This page was started without stored answers.")
-        return self.context.precomputed.held_out()
+        return self.context.precomputed
+
+    def _held_out(self) -> HeldOut:
+        return self._stored().held_out()
 
     def _thumb(self, id: str) -> str:
         with self._lock:
@@ -154,8 +158,7 @@ class FailuresTab:
                 self._thumbs.move_to_end(id)
                 return self._thumbs[id]
         try:
-            self._held_out()
-            url = data_url(self.context.precomputed.draw(id, THUMB_PX), THUMB_PX)
+            url = data_url(self._stored().draw(id, THUMB_PX), THUMB_PX)
         except ExplorerError:
             return ""
         with self._lock:

@@ -47,7 +47,7 @@ def how_often(found: dict[str, Any]) -> str:
     """How often the deep layer fails where the middle one is right, and the other way round, with the test."""
     ways = found["together"]
     n, deep, middle = ways["n"], ways["first"], ways["second"]
-    subjects = " and ".join(SUBJECTS.get(task, task) for task in found["tasks"])
+    subjects = " and ".join(str(SUBJECTS.get(task, task)) for task in found["tasks"])
     if ways["p"] >= LEVEL:
         verdict = "So neither layer is shown to be ahead"
     elif middle > deep:
