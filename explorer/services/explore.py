@@ -23,7 +23,6 @@ from explorer.records import (
     InputError,
     Picture,
     Similarity,
-    View,
 )
 from explorer.services.cache import OnceCache
 
@@ -179,24 +178,6 @@ class Explorer:
             EncoderError: the encoder has no CLS token, or as for ``explore``.
         """
         return self._ask(picture, fit, ("attention",), lambda encoder, features: encoder.cls_attention(features))
-
-    def difference(self, first: Picture, second: Picture, fit: Fit) -> tuple[np.ndarray, View]:
-        """How far the features of two pictures of one size are apart, patch by patch.
-
-        Returns:
-            float32 [L, P], 1 - cosine of the same patch in both, 0…2, and the view of the first picture.
-
-        Raises:
-            InputError: the pictures differ in size, so that patches do not correspond.
-            EncoderError: as for ``explore``.
-        """
-        if first.pixels.shape != second.pixels.shape:
-            raise InputError("Only pictures of one size can be compared patch by patch.")
-        one, other = (self.features(picture, fit) for picture in (first, second))
-        from explorer.analysis.similarity import paired_distance
-
-        patches = one.layout.patches
-        return paired_distance(one.states[:, 0, patches], other.states[:, 0, patches]).cpu().numpy(), one.views[0]
 
     def features(self, picture: Picture, fit: Fit) -> Features:
         """What the encoder makes of a picture, states [L, 1, T, D] on the CPU; kept. Raises as ``explore`` does."""

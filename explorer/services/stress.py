@@ -10,13 +10,14 @@ from typing import Protocol
 
 import numpy as np
 
-from explorer.records import CheckpointError, ExplorerError, InputError, Picture, Reply
+from explorer.records import CheckpointError, EncoderError, ExplorerError, Fit, InputError, Picture, Reply, View
 from explorer.scenes.facts import LEAST_DISTANCE, LEAST_GAP, axis_held_out
 from explorer.scenes.kinds import COLOURS, KINDS
 from explorer.scenes.layout import MOST_THINGS, random_seed, scatter
 from explorer.scenes.scene import Backdrop, Scene, SceneObject, held_out_count
 from explorer.scenes.sprites import extent
 from explorer.scenes.wordings import several, single
+from explorer.services.explore import Explorer
 from explorer.services.judging import gist
 from explorer.services.stage import draw_scene
 
@@ -25,6 +26,7 @@ STEPS = 16  # of the position sweep, half of them on either side
 REACH = 0.3  # how far, in picture widths, the mover's centre goes to either side
 CROSSING_SIZE = 0.18
 BATCH = 10  # pictures whose features are made once for all checkpoints
+DRAWN_PX = 336  # side of the pictures, as of those that the built-in family was trained on
 SIDES = ("left", "right")
 
 
@@ -211,7 +213,7 @@ def run(
     yield course()
     for start in range(0, len(trials), BATCH):
         batch = trials[start : start + BATCH]
-        pictures = [draw_scene(trial.scene) for trial in batch]
+        pictures = [draw_scene(trial.scene, DRAWN_PX) for trial in batch]
         items = [(p, trial.question, trial.candidates) for p, trial in zip(pictures, batch, strict=True)]
         for checkpoint in checkpoints:
             if stop is not None and stop.is_set():
@@ -231,6 +233,30 @@ def run(
             yield course()
     if len(failed) == len(checkpoints):
         raise CheckpointError("No checkpoint could answer: " + " ".join(dict.fromkeys(failed.values())))
+
+
+def difference(
+    explorer: Explorer, first: Picture, second: Picture, fit: Fit
+) -> tuple[np.ndarray, View, tuple[int, int]]:
+    """How far the features of two pictures of one size are apart, patch by patch, in the encoder in use.
+
+    Returns:
+        float32 [L, P], 1 - cosine of the same patch in both, 0…2; the view of the first picture; (rows, cols).
+
+    Raises:
+        InputError: the pictures differ in size, so that patches do not correspond.
+        EncoderError: no encoder is ready, it cannot look at them, or another came into use meanwhile.
+    """
+    if first.pixels.shape != second.pixels.shape:
+        raise InputError("Only pictures of one size can be compared patch by patch.")
+    one, other = (explorer.features(picture, fit) for picture in (first, second))
+    if one.states.shape != other.states.shape:
+        raise EncoderError("Another encoder came into use meanwhile: compare again.")
+    from explorer.analysis.similarity import paired_distance
+
+    patches, grid = one.layout.patches, (one.layout.rows, one.layout.cols)
+    distance = paired_distance(one.states[:, 0, patches], other.states[:, 0, patches])
+    return distance.cpu().numpy(), one.views[0], grid
 
 
 def outcome(reply: Reply, trial: Trial) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -17,7 +18,7 @@ from explorer.ui.answers_payload import usual_checkpoints
 from explorer.ui.asking import MOST_CHECKPOINTS, clean, said_of
 from explorer.ui.components.stress_view import stress_view
 from explorer.ui.context import Context, Json
-from explorer.ui.errors import spoken
+from explorer.ui.errors import Handler, spoken
 from explorer.ui.line import Line, Stops
 from explorer.ui.payload import data_url
 from explorer.ui.session import Session
@@ -37,6 +38,21 @@ LONGEST_QUESTION = 300
 USUAL_CHECKPOINTS = 5
 SWEEPS_AT_ONCE = 1  # the others wait in line
 UNANSWERED = "() => document.dispatchEvent(new CustomEvent('vle-stress-unanswered'))"
+
+
+def stepped(handler: Handler) -> Handler:
+    """Number the states that a handler tells: of one that only adds to the one before, Gradio's page takes no notice."""
+
+    @functools.wraps(handler)
+    def stepping(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        updates = handler(*args, **kwargs)
+        try:
+            for step, update in enumerate(updates):
+                yield {name: told | {"step": step} if isinstance(told, dict) else told for name, told in update.items()}
+        finally:
+            updates.close()
+
+    return stepping  # type: ignore[return-value]
 
 
 class StressTab:
@@ -63,7 +79,7 @@ class StressTab:
         view = self._view
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         quick = quiet | {"concurrency_id": "stress-draw", "concurrency_limit": 4, "trigger_mode": "always_last"}
-        slow = quiet | {"concurrency_id": "answers", "concurrency_limit": 32, "trigger_mode": "multiple"}
+        slow = quiet | {"concurrency_id": "answers", "concurrency_limit": 24, "trigger_mode": "multiple"}
         view.opened(self.tell, page.session, view, **quick)
         view.scene_changed(self.draw, None, view, **quick)
         view.scene_invented(self.invent, None, view, **quick)
@@ -89,6 +105,7 @@ class StressTab:
         known = self._checkpoints((*session.checkpoints, *usual))
         fixed = [info for info in known if "@" in info.id or not info.choosable]
         told = {"known": [checkpoint_payload(info) for info in fixed], "usual": list(usual)}
+        told["chosen"] = list(session.checkpoints)
         if said_of(event).get("again"):
             return gr.update(checkpoints=told)
         return gr.update(palette=palette_payload(stage.palette()), checkpoints=told)
@@ -125,6 +142,7 @@ class StressTab:
         """Stop a sweep, or what else is under way."""
         self._stops.stop(_visitor(request), (str(said_of(event).get("what")),))
 
+    @stepped
     def answer(self, session: Session, event: gr.EventData, request: gr.Request) -> Iterator[Any]:
         """Ask the pinned question of the scene, a row a checkpoint."""
         asked = said_of(event)
@@ -141,6 +159,7 @@ class StressTab:
         finally:
             self._stops.end(_visitor(request), "answers", stop)
 
+    @stepped
     def sweep(self, session: Session, event: gr.EventData, request: gr.Request) -> Iterator[Any]:
         """Run a sweep; every batch of answers is told as it comes."""
         asked = said_of(event)
@@ -165,6 +184,7 @@ class StressTab:
         finally:
             self._stops.end(_visitor(request), "sweep", stop)
 
+    @stepped
     def change(self, session: Session, event: gr.EventData, request: gr.Request) -> Iterator[Any]:
         """Compare two scenes: their features layer by layer, then the answers to one question about both."""
         asked = said_of(event)
@@ -204,12 +224,10 @@ class StressTab:
     def _parting(self, session: Session, changed: stage.Change, pictures: list[Any]) -> Json:
         """Where the features part, or the sentence why that cannot be said now."""
         try:
-            distance, view = self.context.explorer.difference(*pictures, session.fit)
+            distance, view, grid = stress.difference(self.context.explorer, *pictures, session.fit)
             encoder = self.context.explorer.encoder
         except ExplorerError as error:
             return {"parting_problem": str(error)}
-        side = view.pixels.shape[1] // encoder.patch_px
-        grid = (distance.shape[1] // side, side)
         size = pictures[0].pixels.shape[1], pictures[0].pixels.shape[0]
         within = stage.patches_within(changed.boxes, view.box_px, size, grid)
         if changed.everywhere:

@@ -17,6 +17,7 @@ from explorer.records import (
 )
 from explorer.services.explore import Explorer, explore_features
 from explorer.services.pictures import read_picture
+from explorer.services.stress import difference
 
 
 def make_picture(seed=0, name="a.png"):
@@ -145,11 +146,12 @@ def test_a_patch_outside_the_grid_is_refused():
 
 def test_two_pictures_are_compared_patch_by_patch():
     explorer = explorer_with(FakeEncoder("fake"))
-    found, view = explorer.difference(make_picture(0), make_picture(1), Fit.ENCODER)
+    found, view, grid = difference(explorer, make_picture(0), make_picture(1), Fit.ENCODER)
     assert found.shape == (5, 16) and (found > 0).all() and view.box_px == (0.0, 0.0, 32.0, 32.0)
-    assert not explorer.difference(make_picture(0), make_picture(0), Fit.ENCODER)[0].any()
+    assert grid == (4, 4)
+    assert not difference(explorer, make_picture(0), make_picture(0), Fit.ENCODER)[0].any()
     with pytest.raises(InputError, match="one size"):
-        explorer.difference(make_picture(), Picture("b", np.zeros((40, 40, 3), np.uint8)), Fit.ENCODER)
+        difference(explorer, make_picture(), Picture("b", np.zeros((40, 40, 3), np.uint8)), Fit.ENCODER)
 
 
 def test_a_failing_load_leaves_the_encoder_in_use():

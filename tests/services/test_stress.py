@@ -206,3 +206,20 @@ def test_the_switch_is_where_the_line_falls_through_one_half():
     assert math.isnan(switch_at([point(-0.1, 0.2), point(0.1, 0.8)]))  # the wrong way
     assert math.isnan(switch_at([point(0, 0.9), point(1, 0.1), point(2, 0.9), point(3, 0.1)]))  # three times
     assert SIDES == ("left", "right")
+
+
+def test_real_checkpoints_see_each_picture_once_for_all_of_them(tmp_path, monkeypatch):
+    from tiny_checkpoints import save_checkpoints
+
+    from explorer.models.shared_encoder import SharedEncoder
+    from explorer.services.answer import Answerers
+
+    seen, forward = [], SharedEncoder._run
+    monkeypatch.setattr(SharedEncoder, "_run", lambda self, some: seen.append(len(some)) or forward(self, some))
+    answers = Answerers(catalogue=save_checkpoints(tmp_path, {"mini-l2": [2], "mini-l4": [4]}), device="cpu")
+    trials = crossing("dog", "car", 1)
+    course = last(run(answers, trials, ("mini-l2", "mini-l4")))
+    assert sum(seen) == len(trials) == STEPS
+    for name in ("mini-l2", "mini-l4"):
+        points = summarise(trials, course.outcomes[name])
+        assert len(points) == STEPS and all(0 <= point.mean <= 1 and not point.unread for point in points)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from explorer.records import AnswerKind, CheckpointError, CheckpointInfo, EncoderError, InputError, Reply, Truth, View
-from explorer.services import stage
+from explorer.services import stage, stress
 from explorer.ui.asking import MOST_CHECKPOINTS
 from explorer.ui.context import Context
 from explorer.ui.session import Session, Source
@@ -61,21 +61,22 @@ class Answerers:
         return [self.reply(checkpoint, candidates) for _, _, candidates in items]
 
 
-class Explorer:
+def difference(explorer, first, second, fit):
     """Features differ at the left half of the picture, more at every layer."""
-
-    encoder = SimpleNamespace(title="Tiny", patch_px=14)
-
-    def difference(self, first, second, fit):
-        distance = np.zeros((3, 4, 4), np.float32)
-        distance[:, :, :2] = np.array([0.1, 0.2, 0.3])[:, None, None]
-        return distance.reshape(3, 16), View(np.zeros((56, 56, 3), np.uint8), (0.0, 0.0, 672.0, 672.0), fit)
+    distance = np.zeros((3, 4, 4), np.float32)
+    distance[:, :, :2] = np.array([0.1, 0.2, 0.3])[:, None, None]
+    return distance.reshape(3, 16), View(np.zeros((56, 56, 3), np.uint8), (0.0, 0.0, 672.0, 672.0), fit), (4, 4)
 
 
 @pytest.fixture
-def tab(tmp_path):
+def tab(tmp_path, monkeypatch):
+    monkeypatch.setattr(stress, "difference", difference)
     examples = (Source(tmp_path / "a.png", "A photograph"), Source(tmp_path / "b.png", "Two", scene=json.dumps(SCENE)))
-    return StressTab(Context(Explorer(), None, "tiny", list, examples, answerers=Answerers()))
+    return StressTab(
+        Context(
+            SimpleNamespace(encoder=SimpleNamespace(title="Tiny")), None, "tiny", list, examples, answerers=Answerers()
+        )
+    )
 
 
 def event(**data):
@@ -103,7 +104,7 @@ def test_what_can_be_drawn_and_who_can_answer_is_told_once_asked(tab):
     assert known == [("two", True), ("lost", False), ("own@3", True)] and told["checkpoints"]["usual"] == ["two"]
     assert "palette" not in tab.tell(Session(), event(again=True))
     nobody = StressTab(dataclasses.replace(tab.context, answerers=None))
-    assert nobody.tell(Session(), event())["checkpoints"] == {"known": [], "usual": []}
+    assert nobody.tell(Session(), event())["checkpoints"] == {"known": [], "usual": [], "chosen": []}
 
 
 def test_a_scene_is_drawn_and_its_ground_only_if_it_is_another(tab):
@@ -160,6 +161,7 @@ def sweep(tab, **more):
 
 def test_a_staircase_is_told_as_it_grows(tab):
     told = sweep(tab)
+    assert [one["step"] for one in told] == [0, 1, 2, 3]  # so that the page notices each
     assert [one["done"] for one in told] == [0, 10, 20, 20] and told[-1]["over"] and not told[-1]["stopped"]
     (line,) = told[-1]["lines"]
     assert [point["mean"] for point in line["points"]] == [2.0] * 10 and (line["right"], line["n"]) == (2, 20)
@@ -227,10 +229,10 @@ def test_one_thing_changed_is_told_layer_by_layer_and_asked_of_both(tab):
 
 
 def test_without_an_encoder_or_a_checkpoint_the_rest_is_told(tab, monkeypatch):
-    def difference(*args):
+    def refuse(*args):
         raise EncoderError("No encoder was chosen yet.")
 
-    monkeypatch.setattr(tab.context.explorer, "difference", difference, raising=False)
+    monkeypatch.setattr(stress, "difference", refuse)
     last = change(tab)[-1]
     assert last["parting_problem"] == "No encoder was chosen yet." and len(last["rows"]) == 2
     nobody = StressTab(dataclasses.replace(tab.context, answerers=None))

@@ -117,16 +117,19 @@ function mark(k, x, y, r = 4.2) {
   return draw[MARKS[k % MARKS.length]]();
 }
 
+// One behind a server is on another machine, and answers where somebody chose it.
+const canAnswer = (one) => one.here || (current.checkpoints ?? []).includes(one.id);
+
 function paintChips() {
   $(".nobody").hidden = !palette || known.length > 0;
   $(".chips").replaceChildren(
     ...known.map((one) => {
       const at = S.chosen.indexOf(one.id);
       const chip = make(
-        "button", { type: "button", className: "chip", disabled: !one.here, title: [one.id, one.knows].filter(Boolean).join("\n") },
+        "button", { type: "button", className: "chip", disabled: !canAnswer(one), title: [one.id, one.knows].filter(Boolean).join("\n") },
         ...(at >= 0 ? [sample(at)] : []),
         make("span", { textContent: one.title }),
-        make("small", { textContent: one.swap ? `${one.reads}, untrained swap` : one.here ? one.reads : "not on this machine" }),
+        make("small", { textContent: one.swap ? `${one.reads}, untrained swap` : canAnswer(one) ? one.reads : "not on this machine" }),
       );
       chip.dataset.id = one.id;
       chip.setAttribute("aria-pressed", at >= 0);

@@ -9,7 +9,10 @@ let scenes = [null, null]; // the two pictures
 function askChange() {
   const before = sceneBefore();
   paintKept();
-  if (!before || !S.scene) return paintChange();
+  if (!before || !S.scene || JSON.stringify(before) === JSON.stringify(S.scene)) {
+    told = changeAsked = null;
+    return paintChange();
+  }
   changeAsked = { number: ++tick };
   trigger("change_asked", { number: changeAsked.number, before, after: S.scene, question: S.question, checkpoints: S.chosen });
 }
@@ -49,7 +52,8 @@ function paintChange() {
   paintPair(parting);
   if (parting) {
     partingChart.draw(partingData(parting));
-    partingChart.at = S.layer;
+    partingChart.at = -1;
+    partingChart.point(S.layer, true);
     legend($(".parting-legend"), [
       { style: 0, name: parting.everywhere ? "everywhere" : "at what changed", note: `${parting.patches[0]} patches` },
       ...(parting.patches[1] ? [{ style: 1, name: "elsewhere", note: `${parting.patches[1]} patches` }] : []),
@@ -142,7 +146,7 @@ function setLayer(layer, from = "stress") {
   const parting = told?.parting;
   if (S.view === "change" && parting) {
     paintPair(parting);
-    partingChart.point(layer);
+    partingChart.point(layer, true);
   }
   if (from !== "stress") return;
   window.vle = { ...window.vle, layer };

@@ -103,13 +103,13 @@ class LineChart {
     return far.indexOf(Math.min(...far));
   }
 
-  point(at) {
+  point(at, quiet = false) {
     if (at === this.at) return;
     this.at = at;
     this.readout.textContent = this.told(at);
     this.svg.querySelector(".cursor")?.remove();
     this.svg.append(...this.cursor());
-    this.chosen(at);
+    if (!quiet) this.chosen(at);
   }
 
   clear() {

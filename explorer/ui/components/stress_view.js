@@ -42,11 +42,11 @@ function show(view) {
   }
 }
 
-// The first time that the tab is seen: ask what can be drawn and who can answer, and send the scene.
+// Each time that the tab comes into view: who can answer by now; the first time also what can be drawn.
 function opened() {
+  trigger("opened", { again: seen });
   if (!seen) {
     seen = true;
-    trigger("opened", {});
     receiveCurrent();
   }
   repaint();
@@ -114,9 +114,10 @@ follow(document, "vle-stress-unanswered", () => {
 new MutationObserver(() => visible() && repaint()).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 let width = 0;
 new ResizeObserver(() => requestAnimationFrame(() => {
-  if (!visible() || element.clientWidth === width) return;
-  width = element.clientWidth;
-  opened();
+  const before = width;
+  width = visible() ? element.clientWidth : 0;
+  if (width && !before) opened();
+  else if (width !== before) repaint();
 })).observe(element);
 watch("current", () => {
   const used = plain(props.current);
@@ -131,4 +132,3 @@ watch("replies", receiveReplies);
 watch("sweep", receiveSweep);
 watch("change", receiveChange);
 show("build");
-if (visible()) opened();

@@ -62,6 +62,7 @@ function rowOf(row) {
   const k = S.chosen.indexOf(row.checkpoint);
   const line = make("div", { className: "row" });
   line.dataset.checkpoint = row.checkpoint;
+  line.dataset.done = row.done;
   const name = make("div", { className: "row-name" }, make("strong", { textContent: titleOf(row.checkpoint) }), make("small", { textContent: row.reads }));
   if (k >= 0) name.prepend(sample(k));
   if (row.error) {

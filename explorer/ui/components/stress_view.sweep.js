@@ -124,7 +124,7 @@ function aboutOf({ said, chosen }) {
   const doubt = said.which === "crossing" ? " Shaded: the things overlap sideways, which training never asks about." : "";
   const unseen = said.which === "crossing" && said.unseen.length ? " These two are never asked about side by side in training." : "";
   const lost = unread ? ` ${unread} answers without a number or probability are in no mean.` : "";
-  return `Live, n = ${n} layout${n === 1 ? "" : "s"} a point${said.over ? "" : " so far"}. ${spread}${doubt}${unseen}${lost}`;
+  return `Live, ${said.over && !said.stopped ? "" : "up to "}n = ${n} layout${n === 1 ? "" : "s"} a point${said.over ? "" : " so far"}. ${spread}${doubt}${unseen}${lost}`;
 }
 
 function tableOf({ said, chosen }) {

@@ -130,6 +130,7 @@ function start(which) {
   if (which === "") return;
   if (which === "invented") trigger("scene_invented", { number: ++tick });
   else open(which === "shown" ? current.scene : plain(examples()[Number(which)].scene));
+  untouched = false;
   $(".start").value = "";
 }
 
@@ -167,14 +168,16 @@ function receivePalette() {
 function receiveKnown() {
   if (!props.checkpoints) return;
   const said = plain(props.checkpoints);
+  const before = String(S.chosen);
   [known, usual] = [said.known, said.usual];
+  current.checkpoints = said.chosen;
   takeCheckpoints();
-  askAgain();
+  if (String(S.chosen) !== before) askAgain();
 }
 
 // Those that the other tabs chose, or the usual ones.
 function takeCheckpoints() {
-  const here = known.filter((one) => one.here).map((one) => one.id);
+  const here = known.filter(canAnswer).map((one) => one.id);
   const missing = (current.checkpoints ?? []).filter((id) => !known.some((one) => one.id === id) && !sought.has(id));
   if (missing.length && palette) {
     missing.forEach((id) => sought.add(id));
