@@ -21,6 +21,7 @@ def tokens(open_page):
 
 
 def says(page, selector, words):
+    """Wait until the text of an element, on show or not, holds the words."""
     page.wait_for_function(
         "([selector, words]) => document.querySelector(selector).textContent.includes(words)", arg=[selector, words]
     )

@@ -68,9 +68,9 @@ follow(document, "vle-tokens-unanswered", () => { open.clear(); paintWaiting(); 
 new MutationObserver(() => drawAll()).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 let width = 0;
 new ResizeObserver(() => requestAnimationFrame(() => {
-  if (element.clientWidth === width || !visible()) return;
-  width = element.clientWidth;
-  if (D) drawAll();
+  if (element.clientWidth === width) return;
+  width = element.clientWidth; // 0 while another tab is open
+  drawAll();
   ensure();
 })).observe(element);
 watch("value", receive);
