@@ -142,7 +142,7 @@ def open_page(address, browser):
     """Open the page in a window of a size; at the end, no script failed and no other host was asked."""
     opened, wrong = [], []
 
-    def open_one(width=1400, height=900, dark=False, live=True):
+    def open_one(width=1400, height=900, dark=False, live=True, query=""):
         context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
         )
@@ -152,7 +152,7 @@ def open_page(address, browser):
         page.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
         page.on("console", lambda said: said.type == "error" and wrong.append(f"console: {said.text}"))
         page.on("request", lambda asked: foreign(asked.url) and wrong.append(f"foreign request: {asked.url}"))
-        page.goto(address)
+        page.goto(address + query)
         if live:
             page.wait_for_selector(".badge[data-live=true]")
         return page

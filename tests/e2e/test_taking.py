@@ -73,12 +73,11 @@ def test_a_link_reopens_the_view(open_page, address):
     link = page.evaluate("navigator.clipboard.readText()")
     assert link.startswith(address) and "example=b+wide" in link and "layer=5" in link and "mode=norm" in link
     assert page.locator(".address").input_value() == link
-    page.goto(link)
-    page.wait_for_selector(".badge[data-live=true]")
+    page = open_page(query=link.removeprefix(address))
     page.wait_for_function("document.querySelector('.notes').textContent.includes('b wide')")
     assert "layer 5" in page.locator(".layer-out").inner_text()
     assert page.locator("input[name=lv-mode][value=norm]").is_checked()
-    page.goto(f"{address}?layer=3&patch=7&mode=similar&fit=round&example=nothing")
+    page = open_page(query="?layer=3&patch=7&mode=similar&fit=round&example=nothing")
     page.locator(".hd .notice:not([hidden])").wait_for()
     said = page.locator(".hd .notice").inner_text()
     assert "fit round" in said and "nothing does not exist" in said
