@@ -3,6 +3,7 @@
 import json
 import shutil
 import threading
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -78,6 +79,34 @@ def test_each_class_answers_as_transformers_alone_and_is_inspected(saved, kind):
     )
     found = inspect_checkpoint(str(folder))
     assert found.layers.layers == layers and found.check.agrees
+
+
+def test_a_class_that_names_no_layers_answers_all_the_same(tmp_path):
+    """SmolVLM's class: it reads its tower's last layer, and its processor writes the picture's tokens itself."""
+    marks = ["<fake_token_around_image>", "<global-img>", "<end_of_utterance>"]
+    words = deepcopy(tiny_llavas.tokenizer())
+    words.add_special_tokens({"additional_special_tokens": ["<image>", *marks]})
+    size = {"longest_edge": 28}
+    images = transformers.Idefics3ImageProcessor(size=size, max_image_size=size, do_image_splitting=False)
+    template = tiny_llavas.CHAT_TEMPLATE
+    transformers.Idefics3Processor(images, words, image_seq_len=4, chat_template=template).save_pretrained(tmp_path)
+    small = dict(hidden_size=16, intermediate_size=24, num_hidden_layers=3, num_attention_heads=2)
+    config = transformers.Idefics3Config(
+        vision_config=dict(small, image_size=28, patch_size=7),
+        text_config=dict(tiny_llavas.LLAMA, vocab_size=64),
+        image_token_id=tiny_llavas.WORDS.index("<image>"),
+        scale_factor=2,
+        pad_token_id=3,
+    )
+    torch.manual_seed(0)
+    transformers.Idefics3ForConditionalGeneration(config).save_pretrained(tmp_path)
+    who = speaker(tmp_path)
+    assert (who.layers, who.blocks) == ((), 3)
+    said = say(who)[-1]
+    text, chances = plainly(tmp_path)
+    assert said.text == text and said.probabilities[0][1] == pytest.approx(chances.max().item())
+    with pytest.raises(CheckpointError, match="does not say which layers"):
+        who.reading((1,))
 
 
 @pytest.mark.parametrize("kind", ["llava", "next", "onevision"])
