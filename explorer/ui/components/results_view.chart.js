@@ -123,14 +123,14 @@ function rowChart(svg, readout, rows, { low, high, ticks, label, shown }) {
   const width = prepare(svg, height);
   const narrow = width < 520;
   const longest = Math.max(...rows.map((row) => row.name.length));
-  const left = Math.min(narrow ? width * 0.36 : 250, 14 + 7.4 * longest);
-  const fits = Math.floor((left - 12) / 7);
+  const left = Math.min(narrow ? width * 0.46 : 250, 14 + 7.6 * longest);
+  const fits = Math.floor((left - 12) / 7.5);
   const x = (value) => left + ((value - low) / (high - low)) * (width - left - 22);
   for (const tick of ticks) {
     svg.append(shape("path", { d: `M${x(tick)} 24V${height - 20}`, class: tick === 0 && low < 0 ? "axis-line" : "grid-line" }));
     svg.append(shape("text", { x: x(tick), y: height - 4, "text-anchor": "middle" }, shown(tick)));
   }
-  svg.append(shape("text", { x: left, y: 14, "text-anchor": narrow ? "middle" : "start", class: "faint" }, label));
+  svg.append(shape("text", { x: narrow ? 0 : left, y: 14, class: "faint" }, label));
   const entries = rows.map((row, k) => {
     const y = 40 + 28 * k;
     const text = row.name.length > fits ? `${row.name.slice(0, fits - 1)}…` : row.name;

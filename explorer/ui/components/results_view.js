@@ -183,7 +183,7 @@ function drawGaps() {
     name: row.task === "all" ? "all tasks" : row.task,
     values: [{ kind: row.p < 0.05 ? (row.difference > 0 ? "any" : "alone") : "other", value: row.difference, low: row.low, high: row.high }],
     say: sentence(row),
-  })), { low: -end, high: end, ticks: [-end, -end / 2, 0, end / 2, end], label: "points of accuracy: ● first ahead, ◆ second ahead (p < 0.05), ■ not shown", shown: (tick) => `${tick > 0 ? "+" : tick < 0 ? "−" : ""}${Math.abs(100 * tick)}` });
+  })), { low: -end, high: end, ticks: [-end, -end / 2, 0, end / 2, end], label: "points: ● first ahead ◆ second ahead ■ p ≥ 0.05", shown: (tick) => `${tick > 0 ? "+" : tick < 0 ? "−" : ""}${Math.abs(100 * tick)}` });
   drawPairTable(known);
 }
 
