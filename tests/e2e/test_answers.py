@@ -37,8 +37,8 @@ def open_answers(open_page, address):
 def answered(page, count):
     """Wait until so many cards are done."""
     page.wait_for_function(
-        "count => document.querySelectorAll('.cards .card').length === count && "
-        "[...document.querySelectorAll('.cards .card')].every((card) => card.getAttribute('aria-busy') === 'false') && "
+        "count => document.querySelectorAll('#answers-view .cards .card').length === count && "
+        "[...document.querySelectorAll('#answers-view .cards .card')].every((card) => card.getAttribute('aria-busy') === 'false') && "
         "document.querySelector('#answers-view .stop').hidden",
         arg=count,
     )
@@ -49,7 +49,7 @@ def text(page, selector):
 
 
 def xrayed(page):
-    page.wait_for_function("document.querySelector('.xray-sum').textContent.includes('columns')")
+    page.wait_for_function("document.querySelector('#answers-view .xray-sum').textContent.includes('columns')")
 
 
 def test_a_scene_is_asked_judged_xrayed_and_dialled(open_answers):
@@ -57,52 +57,60 @@ def test_a_scene_is_asked_judged_xrayed_and_dialled(open_answers):
     answered(page, 2)
     assert page.locator("#av-question").input_value() == QUESTION
     assert "Right is “3” (known, because this is a scene)" in text(page, ".sum")
-    assert page.locator(".cards .verdict").count() == 2 and page.locator(".cards .count.is-true").count() == 2
+    assert (
+        page.locator("#answers-view .cards .verdict").count() == 2
+        and page.locator("#answers-view .cards .count.is-true").count() == 2
+    )
     assert text(page, ".chips .chip >> nth=1").splitlines()[0].startswith("✓ ")
 
-    page.locator(".chip[data-id=mini-l2]").click()
-    page.locator(".go").click()
+    page.locator("#answers-view .chip[data-id=mini-l2]").click()
+    page.locator("#answers-view .go").click()
     answered(page, 3)
-    assert page.locator(".cards .took", has_text="live").count() == 3
+    assert page.locator("#answers-view .cards .took", has_text="live").count() == 3
 
-    page.locator(".look").click()
+    page.locator("#answers-view .look").click()
     page.wait_for_function(
-        "[...document.querySelectorAll('.cards .looked-map')].filter((map) => !map.hidden).length === 3"
+        "[...document.querySelectorAll('#answers-view .cards .looked-map')].filter((map) => !map.hidden).length === 3"
     )
-    page.wait_for_function("document.querySelector('.look-bar .high').textContent.endsWith('%')")
-    drawn = "document.querySelector('.cards .looked-map').toDataURL()"
+    page.wait_for_function("document.querySelector('#answers-view .look-bar .high').textContent.endsWith('%')")
+    drawn = "document.querySelector('#answers-view .cards .looked-map').toDataURL()"
     before = page.evaluate(drawn)
     page.select_option("#answers-view .method", "gradient")
     page.wait_for_function(f"before => {drawn} !== before", arg=before)
 
-    page.locator(".xray-go").click()
+    page.locator("#answers-view .xray-go").click()
     xrayed(page)
     assert "The right answer, “3”" in text(page, ".xray-sum") and "5 columns" in text(page, ".xray-sum")
-    assert page.locator(".xray-map .trained").count() == 3 and page.locator(".xray-map .true-band").count() == 1
+    assert (
+        page.locator("#answers-view .xray-map .trained").count() == 3
+        and page.locator("#answers-view .xray-map .true-band").count() == 1
+    )
     with page.expect_download() as found:
-        page.locator(".take-xray summary").click()
-        page.locator(".take-xray").get_by_role("button", name="CSV").click()
+        page.locator("#answers-view .take-xray summary").click()
+        page.locator("#answers-view .take-xray").get_by_role("button", name="CSV").click()
     rows = list(csv.reader(io.StringIO(Path(found.value.path()).read_text())))
     shares = [float(row[6]) for row in rows[1:] if row[6]]
     assert len(shares) == 5 * 11 and sum(shares) == pytest.approx(5, abs=0.02)
 
-    page.locator(".layer-toggle[data-layer='1']").click()
-    page.locator(".layer-toggle[data-layer='4']").click()
-    page.wait_for_function("document.querySelector('.dial-card h3')?.textContent.startsWith('1 + 4 · fused')")
-    page.locator(".dial-card .took", has_text="live").wait_for()
-    page.locator(".dial-add:enabled").click()
+    page.locator("#answers-view .layer-toggle[data-layer='1']").click()
+    page.locator("#answers-view .layer-toggle[data-layer='4']").click()
+    page.wait_for_function(
+        "document.querySelector('#answers-view .dial-card h3')?.textContent.startsWith('1 + 4 · fused')"
+    )
+    page.locator("#answers-view .dial-card .took", has_text="live").wait_for()
+    page.locator("#answers-view .dial-add:enabled").click()
     answered(page, 4)
 
     page.locator(".thumb > button").nth(1).click()  # another picture, without a truth: the same question again
-    page.wait_for_function("document.querySelector('.shown-name').textContent.startsWith('b wide')")
+    page.wait_for_function("document.querySelector('#answers-view .shown-name').textContent.startsWith('b wide')")
     answered(page, 4)
-    assert "The right answer is not known" in text(page, ".sum") and page.locator(".verdict").count() == 0
+    assert "The right answer is not known" in text(page, ".sum") and page.locator("#answers-view .verdict").count() == 0
     assert "not one of the generated scenes" in text(page, ".picture-note")
-    page.locator(".more summary").click()
+    page.locator("#answers-view .more summary").click()
     page.locator("#answers-view .truth").fill("3")
     page.keyboard.press("Tab")
-    page.locator(".cards .verdict").first.wait_for()
-    assert page.locator(".cards .verdict").count() == 4 and "as you say" in text(page, ".sum")
+    page.locator("#answers-view .cards .verdict").first.wait_for()
+    assert page.locator("#answers-view .cards .verdict").count() == 4 and "as you say" in text(page, ".sum")
 
 
 def tab_to(page, selector, most=60):
@@ -125,11 +133,11 @@ def test_by_keyboard_alone(open_page):
     page.keyboard.type("Is there a dog?")
     page.keyboard.press("Enter")
     answered(page, 2)
-    assert page.locator(".cards .bar-row").count() == 4  # yes and no, twice
-    tab_to(page, ".xray-go")
+    assert page.locator("#answers-view .cards .bar-row").count() == 4  # yes and no, twice
+    tab_to(page, "#answers-view .xray-go")
     page.keyboard.press("Enter")
     xrayed(page)
-    tab_to(page, ".xray-map")
+    tab_to(page, "#answers-view .xray-map")
     page.keyboard.press("ArrowRight")
     assert text(page, ".xray-readout").startswith("layer 2: “yes”")
     page.keyboard.press("ArrowDown")
@@ -137,23 +145,23 @@ def test_by_keyboard_alone(open_page):
     page.keyboard.press("Enter")
     answered(page, 3)
     assert text(page, ".cards .card >> nth=2").splitlines()[:2] == ["layer 2", "mini-any@2"]
-    tab_to(page, ".layer-toggle[data-layer='3']")
+    tab_to(page, "#answers-view .layer-toggle[data-layer='3']")
     page.keyboard.press("Space")
-    page.locator(".dial-card .took", has_text="live").wait_for()
+    page.locator("#answers-view .dial-card .took", has_text="live").wait_for()
 
 
 def test_hostile_text_is_text_on_a_phone_in_the_dark(open_answers):
     page = open_answers(width=375, height=800, dark=True)
     page.locator("#av-question").fill(HOSTILE)
-    page.locator(".go").click()
+    page.locator("#answers-view .go").click()
     answered(page, 2)
-    page.locator(".suggestion").first.click()
-    page.locator(".before summary").click()
-    asked = page.locator(".before-list li").first.inner_text()
+    page.locator("#answers-view .suggestion").first.click()
+    page.locator("#answers-view .before summary").click()
+    asked = page.locator("#answers-view .before-list li").first.inner_text()
     assert "<img src=x onerror=alert(1)> ${alert(2)} {{alert(3)}}" in asked and "<b>dogs?" in asked
     assert page.locator("#answers-view img, #answers-view b b, #answers-view script").count() == 0
     answered(page, 2)
-    page.locator(".xray-go").click()
+    page.locator("#answers-view .xray-go").click()
     xrayed(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
     page.locator("#answers-view .more summary").first.click()

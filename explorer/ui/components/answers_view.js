@@ -2,6 +2,7 @@
 
 let pinned = null; // the question that was on the page before it could be asked (hidden tab, nothing loaded)
 let askedAt = 0;
+let received = 0;
 
 // ---- asking --------------------------------------------------------------------------------------------------------
 
@@ -190,10 +191,14 @@ function receiveXray() {
 async function receive() {
   const said = props.value && JSON.parse(JSON.stringify(props.value));
   if (!said) return;
+  const turn = ++received;
+  let image = said.id === D?.id ? D.image : null;
+  if (said.picture && !image) {
+    image = Object.assign(new Image(), { src: said.picture });
+    await image.decode().catch(() => null);
+  }
+  if (turn !== received) return; // a newer one came meanwhile, perhaps of the same picture
   const before = D;
-  const image = said.picture && said.id !== before?.id ? Object.assign(new Image(), { src: said.picture }) : before?.image;
-  if (image && image !== before?.image) await image.decode().catch(() => null);
-  if (props.value.id !== said.id) return; // a newer one came meanwhile
   D = { ...said, image: said.picture ? image : null };
   const moved = before?.id !== D.id;
   if (moved) leavePicture();
