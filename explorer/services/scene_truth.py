@@ -10,6 +10,8 @@ import numpy as np
 BACKDROP = "backdrop"
 SIGN = "sign"
 DRAWN_PX = 336
+SAMPLES = 6  # points a side at which a patch is looked at
+LEAST_SHARE = 0.25  # of a patch that a thing covers
 
 
 def things_at(
@@ -20,7 +22,7 @@ def things_at(
     cols: int,
     stride: int = 1,
 ) -> tuple[list[str], np.ndarray]:
-    """What covers the middle of each patch.
+    """What is seen at each patch: what covers most of it, the backdrop aside, if it covers a quarter at least.
 
     Args:
         boxes: (left, top, right, bottom) of what was seen, in each picture's own pixels, N.
@@ -42,12 +44,23 @@ def things_at(
             continue
         mine, drawn = _drawn(record)
         numbers = np.array([_number(names, name) for name in mine], np.int16)
-        y = (top + (down + 0.5) / rows * (bottom - top)) / height
-        x = (left + (across + 0.5) / cols * (right - left)) / width
+        fine = (np.arange(SAMPLES) + 0.5) / SAMPLES
+        y = (top + (down[:, None] + fine).ravel() / rows * (bottom - top)) / height
+        x = (left + (across[:, None] + fine).ravel() / cols * (right - left)) / width
         inside = ((y >= 0) & (y < 1))[:, None] & ((x >= 0) & (x < 1))[None]
         at = [np.clip(share * DRAWN_PX, 0, DRAWN_PX - 1).astype(int) for share in (y, x)]
-        labels.append(np.where(inside, numbers[drawn[np.ix_(*at)]], -1).astype(np.int16).ravel())
+        seen = np.where(inside, numbers[drawn[np.ix_(*at)]], -1)
+        seen = seen.reshape(len(down), SAMPLES, len(across), SAMPLES).swapaxes(1, 2).reshape(-1, SAMPLES**2)
+        labels.append(np.array([_most(each) for each in seen], np.int16))
     return names, np.concatenate(labels)
+
+
+def _most(seen: np.ndarray) -> int:
+    """The number that stands for a patch, of those seen at its points."""
+    if (seen < 0).mean() > 0.5:
+        return -1
+    counts = np.bincount(seen[seen > 0], minlength=1)
+    return int(counts.argmax()) if counts.max() >= LEAST_SHARE * len(seen) else 0
 
 
 def _number(names: list[str], name: str) -> int:

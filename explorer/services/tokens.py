@@ -261,7 +261,7 @@ class TokenMaps:
             scenes: of each picture the record of its scene as JSON, "" where it is none.
 
         Returns:
-            Names, the first "backdrop", and int16 [S] which of them covers the middle of the patch; -1 where unknown.
+            Names, the first "backdrop", and int16 [S] which of them covers most of the patch; -1 where unknown.
         """
         from explorer.services.scene_truth import things_at
 

@@ -66,13 +66,16 @@ class TokensTab:
         )
         asked.failure(None, None, None, js=UNANSWERED, api_visibility="private")
         view.map_stopped(None, None, None, cancels=[asked], api_visibility="private")
-        for event, handler in {"colour_asked": self.ask_colour, "facts_asked": self.ask_facts}.items():
+        for event, handler, queue in (
+            ("colour_asked", self.ask_colour, "encoder"),
+            ("facts_asked", self.ask_facts, "tokens"),  # takes long where pictures are many: keeps no other tab waiting
+        ):
             done = getattr(view, event)(
                 handler,
                 page.session,
                 view,
                 trigger_mode="always_last",
-                concurrency_id="encoder",
+                concurrency_id=queue,
                 concurrency_limit=2,
                 **HOW,
             )

@@ -91,7 +91,7 @@ def test_points_are_marked_by_lasso_by_keyboard_and_by_legend(tokens):
     page.keyboard.press("+")
     page.keyboard.press("+")
     says(page, ".marked-said", "8 of")
-    assert "row" in page.locator(".tip-text").inner_text()
+    assert "row" in page.locator(".tip-text").text_content()
     page.keyboard.press("Enter")
     assert page.evaluate("window.vle.patch") >= 0
     page.keyboard.press("Escape")

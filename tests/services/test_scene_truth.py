@@ -22,7 +22,7 @@ def seen(boxes, scenes, rows=4, cols=4, stride=1):
     return names, numbers.reshape(len(boxes), -(-rows // stride), -(-cols // stride))
 
 
-def test_the_thing_over_the_middle_of_each_patch_is_named():
+def test_the_thing_that_covers_each_patch_is_named():
     names, numbers = seen([WHOLE], [record(*squares((0.25, 0.25), (0.75, 0.75)))])
     assert names == ["backdrop", "red square", "red square 2"]
     np.testing.assert_array_equal(numbers[0], np.kron([[1, 0], [0, 2]], np.ones((2, 2))))
@@ -54,3 +54,10 @@ def test_several_pictures_share_names_and_one_without_truth_is_unknown():
 def test_every_second_patch():
     _, numbers = seen([WHOLE], [record(*squares((0.25, 0.25)))], stride=2)
     np.testing.assert_array_equal(numbers[0], [[1, 0], [0, 0]])
+
+
+def test_less_than_a_quarter_of_a_patch_does_not_count():
+    _, numbers = seen([WHOLE], [record(*squares((0.25, 0.25), size=0.2))], 2, 2)
+    assert (numbers == 0).all()
+    _, numbers = seen([WHOLE], [record(*squares((0.25, 0.25), size=0.4))], 2, 2)
+    assert numbers[0].tolist() == [[1, 0], [0, 0]]

@@ -52,7 +52,7 @@ const COLOURS = {
     legend: () => (D.similar ? [scaleBar(...similarEnds().map((end) => shown(end)), "cosine")] : ["Choose a patch: click a point or the picture."]),
   },
   thing: {
-    title: "What covers the middle of the patch, known because the scene was drawn here",
+    title: "The thing that covers most of the patch, a quarter at least; known because the scene was drawn here",
     style: (layer, token) => thingStyle(D.things.numbers[token]),
     say: (layer, token) => D.things.names[D.things.numbers[token]] ?? "no truth known",
     legend: () => groupsLegend(D.things.names.length, (layer, token) => D.things.numbers[token], (k) => D.things.names[k], thingStyle),
