@@ -5,16 +5,15 @@ A function here has a type hint for every argument and a docstring: both are wha
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from explorer.records import InputError, Picture
+from explorer.records import InputError
 from explorer.services.ask import reply_as_json
-from explorer.services.pictures import printable, read_picture
 from explorer.ui.context import Context
 from explorer.ui.errors import spoken
+from explorer.ui.given import given_picture
 
 MOST_CHECKPOINTS = 8
 MOST_ID_LETTERS = 400
@@ -27,7 +26,7 @@ def add_endpoints(context: Context) -> None:
 
 def _add_ask(context: Context) -> None:
     def ask(
-        image: dict,
+        image: dict | str,
         question: str,
         checkpoints: list[str],
         candidates: list[str] = [],  # noqa: B006 (never changed; gradio shows it as the default)
@@ -37,7 +36,8 @@ def _add_ask(context: Context) -> None:
         """Ask checkpoints a question about an uploaded picture.
 
         Args:
-            image: the picture's file, as ``gradio_client.handle_file`` uploads it.
+            image: the picture's file, as ``gradio_client.handle_file`` uploads it; or a data URL
+                ("data:image/png;base64,..."), or an example's name.
             question: the text, in English for the mini family.
             checkpoints: ids such as "mini-l18"; at most 8.
             candidates: answers whose probabilities are wanted; empty decides by the question.
@@ -49,7 +49,7 @@ def _add_ask(context: Context) -> None:
         """
         if context.answerers is None:
             raise InputError("Nothing answers questions here.")
-        picture = uploaded_picture(image)
+        picture = given_picture(image, context)
         ids = texts("checkpoints", checkpoints, MOST_CHECKPOINTS, MOST_ID_LETTERS)
         options = texts("candidates", candidates or [], 128, 2000)
         replies = context.answerers.ask(
@@ -58,22 +58,6 @@ def _add_ask(context: Context) -> None:
         return [reply_as_json(reply) for reply in replies]
 
     gr.api(spoken(ask), api_name="ask", concurrency_id="answers", concurrency_limit=4)
-
-
-def uploaded_picture(file: Any) -> Picture:
-    """The picture in a file that a client uploaded.
-
-    Raises:
-        InputError: it was not uploaded here, or is no picture that can be read.
-    """
-    from gradio.utils import get_upload_folder, is_in_or_equal
-
-    path, name = (file.get("path"), file.get("orig_name")) if isinstance(file, dict) else (file, None)
-    if not isinstance(path, str) or "\0" in path or not is_in_or_equal(path, get_upload_folder()):
-        raise InputError("The picture was not uploaded here: send it with gradio_client's handle_file.")
-    if not Path(path).is_file():
-        raise InputError("The picture is no longer kept here: send it again.")
-    return read_picture(path, printable(str(name)) if name else None)
 
 
 def texts(what: str, given: Any, most: int, letters: int) -> list[str]:

@@ -5,24 +5,19 @@ Where ``gradio[mcp]`` is installed they are tools of the Model Context Protocol 
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
-from explorer.records import InputError, Picture
+from explorer.records import InputError
 from explorer.services.analyze import analyze as analyze_pictures
 from explorer.services.lrs import lrs as lrs_of
-from explorer.services.pictures import decode_picture, printable, read_picture
 from explorer.services.results import as_json
 from explorer.ui.context import Context
-from explorer.ui.endpoints import uploaded_picture
 from explorer.ui.errors import spoken
+from explorer.ui.given import given_picture
 
 MOST_PICTURES = 64
-MOST_LETTERS = 12 << 20  # of a picture as base64
 HOW = {"concurrency_id": "encoder", "concurrency_limit": 2}
 
 
@@ -69,38 +64,3 @@ def add_layer_endpoints(context: Context) -> None:
 
     gr.api(spoken(analyze), api_name="analyze", **HOW)
     gr.api(spoken(lrs), api_name="lrs", **HOW)
-
-
-def given_picture(given: Any, context: Context) -> Picture:
-    """The picture that a client means: a file it uploaded, a data URL, or the name of an example.
-
-    Raises:
-        InputError: there is none.
-    """
-    if isinstance(given, str) and given.startswith("data:"):
-        return _from_data_url(given)
-    if isinstance(given, str):
-        for source in context.examples:
-            if given in (source.name, source.path.stem):
-                return read_picture(source.path, source.name)
-    try:
-        return uploaded_picture(given)
-    except InputError as error:
-        raise InputError(f"{error} {_choices([source.path.stem for source in context.examples])}") from error
-
-
-def _from_data_url(text: str) -> Picture:
-    if len(text) > MOST_LETTERS:
-        raise InputError(f"The picture is too large: at most {MOST_LETTERS >> 20} MB as base64.")
-    head, _, packed = text.partition(",")
-    if not head.startswith("data:image/") or not head.endswith(";base64"):
-        raise InputError(f"The picture's data URL must begin with data:image/…;base64, and not {printable(head, 40)}.")
-    try:
-        content = base64.b64decode(packed, validate=True)
-    except binascii.Error as error:
-        raise InputError("The picture's base64 is damaged: send it again.") from error
-    return decode_picture(content, "picture")
-
-
-def _choices(names: Sequence[str]) -> str:
-    return f"Or name an example: {', '.join(names)}." if names else ""

@@ -1,5 +1,6 @@
 """The named endpoints on a served page, as a program on another machine would use them."""
 
+import base64
 import json
 import urllib.error
 import urllib.request
@@ -12,7 +13,8 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 from explorer.records import CheckpointError, InputError, Reply
-from explorer.ui.endpoints import add_endpoints, texts, uploaded_picture
+from explorer.ui.endpoints import add_endpoints, texts
+from explorer.ui.given import uploaded_picture
 from explorer.ui.server import serve
 
 
@@ -32,7 +34,7 @@ def address():
     for name in ("async_ssrf_protected_download", "ssrf_protected_download", "save_url_to_cache"):
         patch.setattr(processing_utils, name, getattr(processing_utils, name))  # serve() replaces them
     with gr.Blocks() as page:
-        add_endpoints(SimpleNamespace(answerers=Told(), limit_mb=8, choosable=True))
+        add_endpoints(SimpleNamespace(answerers=Told(), limit_mb=8, choosable=True, examples=()))
     serve(page, host="127.0.0.1", port=None, limit_mb=8)
     yield page.local_url
     page.close()
@@ -53,6 +55,12 @@ def test_a_client_asks(address, image):
     assert [row["checkpoint"] for row in found] == ["mini-l18", "b"] and found[0]["probabilities"] == {"yes": 0.75}
     assert found[0]["answer"].startswith("(20, 30, 3) Is it <b>red</b>? {'candidates': ['yes', 'no'], 'temperature': 0")
     assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/ask"}
+
+
+def test_a_picture_may_come_as_a_data_url(address, image):
+    given = "data:image/png;base64," + base64.b64encode(image.read_bytes()).decode()
+    found = Client(address, verbose=False).predict(given, "Red?", ["mini-l18"], [], api_name="/ask")
+    assert found[0]["answer"].startswith("(20, 30, 3) Red?")
 
 
 def call(address, *data):

@@ -20,7 +20,8 @@ from explorer.records import InputError
 from explorer.services.analyze import analyze
 from explorer.services.pictures import decode_picture
 from explorer.ui.context import Context
-from explorer.ui.layer_endpoints import add_layer_endpoints, given_picture
+from explorer.ui.given import given_picture
+from explorer.ui.layer_endpoints import add_layer_endpoints
 from explorer.ui.server import serve
 from explorer.ui.session import read_examples
 
