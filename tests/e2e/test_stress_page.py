@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # not yet dependable: run with --slow
+
 DRAWN = "#stress-view canvas.scene[data-drawn=true]"
 
 
