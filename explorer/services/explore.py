@@ -154,7 +154,8 @@ class Explorer:
             EncoderError: as for ``explore``.
         """
         features = self.features(picture, fit)
-        if not 0 <= patch < (count := len(features.layout.patches)):
+        count = len(features.layout.patches)
+        if not 0 <= patch < count:
             raise InputError(f"Patch {patch} does not exist: this encoder sees patches 0 to {count - 1}.")
         from explorer.analysis.similarity import patch_similarity
 

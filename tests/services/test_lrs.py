@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from explorer import analyze, cli, lrs
-from explorer.records import EncoderInfo, Fit, InputError, SettingsError, TokenKind, TokenLayout, View
+from explorer.records import EncoderError, EncoderInfo, Fit, InputError, SettingsError, TokenKind, TokenLayout, View
 from explorer.services import collections
 from explorer.services import lrs as service
 from explorer.services.archives import ZipLimits
@@ -44,6 +44,9 @@ class FakeEncoder:
         seen = np.stack([view.pixels[..., 0].T / 255 for view in views])  # [N, T, 8]
         states = torch.tensor(np.tanh(np.einsum("ntd,ldk->lntk", seen, mixed)), dtype=torch.float32)
         return Features(self.info, states, tuple(views), self.layout, 0.1)
+
+    def cls_attention(self, features):
+        raise EncoderError("no attention")
 
 
 @pytest.fixture
