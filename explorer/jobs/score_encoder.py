@@ -41,7 +41,7 @@ def _embed_scenes(model: CLIPModel, scenes: list[Scene], batch: int, what: str) 
     for start in tqdm(range(0, len(scenes), batch), desc=what):
         pixels = np.stack([encoder_pixels(scene) for scene in scenes[start : start + batch]])
         firsts = torch.zeros(len(pixels), 2, dtype=torch.long)
-        images = embed_windows(model, torch.from_numpy(pixels).permute(0, 3, 1, 2), firsts)
+        images = embed_windows(model, torch.from_numpy(pixels).permute(0, 3, 1, 2), firsts)[:, 0]
         found.append(torch.nn.functional.normalize(images, dim=-1))
     return torch.cat(found)
 

@@ -41,6 +41,7 @@ class EncoderSettings:
             patches high, first with few words, from the middle of the run on with all; n = 0 for none.
         scenes: how many different scenes the windows are cut from; at most 16,384 stay in memory.
         words_weight: of the loss of the caption's words beside CLIP's loss (see ``words_loss``).
+        patch_words_weight: of the same loss read from the patches, each word from the patch that says it loudest.
         learning_rate: of AdamW, for all that is not a matrix of a block.
         matrix_learning_rate: of Muon, for the matrices of the blocks.
         warmup, cooldown: shares of all steps in which the rates rise from 0, and fall to 0.
@@ -63,6 +64,7 @@ class EncoderSettings:
     strips: tuple[int, int, int] = (0, 3, 48)
     scenes: int = 12_000
     words_weight: float = 1.0
+    patch_words_weight: float = 0.0
     learning_rate: float = 1.5e-3
     matrix_learning_rate: float = 0.02
     weight_decay: float = 0.05
@@ -128,7 +130,7 @@ def embed_windows(model: CLIPModel, pixels: Tensor, firsts: Tensor) -> Tensor:
         firsts: int64 [B, 2], row and column of each window's first patch.
 
     Returns:
-        Tensor: float32 [B, projection], of any length.
+        Tensor: float32 [B, 1 + rows*columns, projection], of any length; first of the picture, then of its patches.
     """
     vision = model.vision_model
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in MEAN_STD)
@@ -139,7 +141,7 @@ def embed_windows(model: CLIPModel, pixels: Tensor, firsts: Tensor) -> Tensor:
     cls = vision.embeddings.class_embedding.expand(len(pixels), 1, -1)
     hidden = torch.cat([cls, patches.flatten(2).mT], 1) + vision.embeddings.position_embedding(places)
     hidden = vision.encoder(inputs_embeds=vision.pre_layrnorm(hidden)).last_hidden_state
-    return model.visual_projection(vision.post_layernorm(hidden[:, 0]))
+    return model.visual_projection(vision.post_layernorm(hidden))
 
 
 def embed_texts(model: CLIPModel, tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
@@ -233,13 +235,22 @@ class EncoderRun:
     def train_step(self, pixels: Tensor, firsts: Tensor, captions: list[str], total: int) -> dict[str, Any]:
         """One update; returns what is logged."""
         share = rate(self.step, total, self.settings)
-        images = embed_windows(self.model, pixels, firsts)
+        seen = embed_windows(self.model, pixels, firsts)
+        images = seen[:, 0]
         tokens = self.tokenizer(captions, padding=True, truncation=True, max_length=64, return_tensors="pt")
         texts = F.normalize(self.model.text_projection(self.model.text_model(**tokens).pooler_output), dim=-1)
         logits = self.model.logit_scale.exp().clamp(max=100) * F.normalize(images, dim=-1) @ texts.T
         loss = contrastive_loss(logits, captions)
-        words = words_loss(self.head(images), tokens["input_ids"], self._rarity(tokens["input_ids"]))
-        (loss + self.settings.words_weight * words).backward()
+        rarity, weights = self._rarity(tokens["input_ids"]), self.settings
+        words = words_loss(self.head(images), tokens["input_ids"], rarity)
+        every = loss + weights.words_weight * words
+        row = {}
+        if weights.patch_words_weight:
+            loudest = self.head(seen[:, 1:]).amax(1)
+            patches = words_loss(loudest, tokens["input_ids"], rarity)
+            every = every + weights.patch_words_weight * patches
+            row = {"patches": round(float(patches.detach()), 4)}
+        every.backward()
         norm = step_optimizers(self.optimizers, self.trained, share)
         logits, loss = logits.detach(), loss.detach()
         best = logits.argmax(1).tolist()
@@ -251,6 +262,7 @@ class EncoderRun:
             "retrieval": round(right, 4),
             "grad": round(norm, 3),
             "rate": share,
+            **row,
         }
 
     def _rarity(self, tokens: Tensor) -> Tensor:

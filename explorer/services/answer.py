@@ -23,6 +23,7 @@ from explorer.models.checkpoint_ids import (
     list_ids,
 )
 from explorer.models.checkpoint_ids import WEIGHTS as MINI_WEIGHTS
+from explorer.models.libraries import load_libraries
 from explorer.records import (
     CheckpointError,
     CheckpointInfo,
@@ -221,6 +222,7 @@ class Answerers:
             CheckpointError: its layers cannot be chosen, or it cannot be had.
             InputError: the question cannot be asked in this way, or it was stopped.
         """
+        load_libraries()
         from explorer.models.columns import read_columns
 
         asked = self._asked([picture], question, candidates, (), 0.0, 24)[0]
@@ -279,6 +281,7 @@ class Answerers:
                 from explorer.models.served import Served
 
                 return info, Served(id)
+            load_libraries()
             folder = find_mini(asked.name, self._root)
             if folder:
                 from explorer.models.mini_speaker import MiniSpeaker
@@ -310,6 +313,7 @@ class Answerers:
 
     def _parts(self, folder: Path, encoder_id: str) -> MiniParts:
         """A mini checkpoint's own part; read again when its file changed."""
+        load_libraries()
         from explorer.models.hardware import choose_device
         from explorer.models.mini_speaker import MiniParts
         from explorer.models.shared_encoder import SharedEncoder

@@ -281,6 +281,9 @@ class Explorer:
                 opener = self._opener
                 if opener is None:
                     from explorer.models.encoders import open_encoder as opener
+                    from explorer.models.libraries import load_libraries
+
+                    load_libraries()
                 encoder = opener(encoder_id, device=self._device, dtype=self._dtype, on_progress=progress)
             except _SupersededError:
                 return

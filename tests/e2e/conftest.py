@@ -23,6 +23,7 @@ FLAGS = (
     "--no-first-run",
 )
 WAIT_MS = 240_000  # where cores are shared, loading libraries takes long
+LIVE_WAIT_MS = 90_000
 
 
 def save_clip(folder):
@@ -155,6 +156,7 @@ def open_page(address, browser):
         page.goto(address + query)
         if live:
             page.wait_for_selector(".badge[data-live=true]")
+            page.set_default_timeout(LIVE_WAIT_MS)
         return page
 
     def foreign(url):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import stored_family
+from page_steps import open_tab
 from playwright.sync_api import expect
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,10 +57,6 @@ def wait_for(url, server):
         except OSError:
             time.sleep(0.2)
     pytest.fail("app.py did not open its port")
-
-
-def open_tab(page, name):
-    page.get_by_role("tab", name=name, exact=True).click()
 
 
 def question_in_answers(page):
@@ -109,7 +106,6 @@ def test_failures_by_pointer_and_by_keyboard(open_page, stored):
     expect(question_in_answers(page)).to_have_value(wanted, timeout=SECONDS)
 
 
-@pytest.mark.slow  # not yet dependable: run with --slow
 def test_a_link_opens_a_case_and_hostile_answers_are_text(open_page, stored):
     case = stored[1].case(7)
     page = open_page(live=False, query=f"?case={case.id}")

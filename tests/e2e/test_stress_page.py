@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-
-pytestmark = pytest.mark.slow  # not yet dependable: run with --slow
+from page_steps import open_tab
 
 DRAWN = "#stress-view canvas.scene[data-drawn=true]"
 
@@ -16,7 +15,7 @@ DRAWN = "#stress-view canvas.scene[data-drawn=true]"
 def open_stress(open_page):
     def open_one(**window):
         page = open_page(live=False, **window)
-        page.get_by_role("tab", name="Stress test").click()
+        open_tab(page, "Stress test")
         seen(page, ".kind-button")
         page.wait_for_selector(DRAWN)
         return page
@@ -140,7 +139,7 @@ def test_a_scene_is_built_by_keyboard_alone_and_put_on_show(open_stress):
     inside(page, ".use").focus()
     page.keyboard.press("Enter")
     wait(page, "one('.used').textContent.includes('on show in all tabs')")
-    page.get_by_role("tab", name="Layers").click()
+    open_tab(page, "Layers")
     wait(page, "document.querySelector('#layers-view .notes').textContent.includes('scene 1100000000')")
 
 

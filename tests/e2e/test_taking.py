@@ -7,10 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-import pytest
 from PIL import Image
-
-pytestmark = pytest.mark.slow  # not yet dependable: run with --slow
 
 LAYERS = 25
 

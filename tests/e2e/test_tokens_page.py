@@ -3,8 +3,7 @@
 import re
 
 import pytest
-
-pytestmark = pytest.mark.slow  # not yet dependable: run with --slow
+from page_steps import open_tab
 
 COUNT = 144
 
@@ -13,13 +12,13 @@ COUNT = 144
 def tokens(open_page):
     """Open the page, then the tab; ready once the first map is there."""
 
-    def open_tab(**window):
+    def open_tokens(**window):
         page = open_page(**window)
-        page.get_by_role("tab", name="Tokens").click()
+        open_tab(page, "Tokens")
         page.wait_for_function("document.querySelector('.tk .tk-empty').hidden")
         return page
 
-    return open_tab
+    return open_tokens
 
 
 def says(page, selector, words):
@@ -49,13 +48,14 @@ def test_a_layer_change_moves_points_without_a_request_and_every_tab_follows(tok
     drawn_anew(page, before)
     says(page, ".tk [data-chart=anisotropy] .value", "Layer 17")
     assert [url for url in asked if "/heartbeat" not in url] == []
+    page.locator(".tk [data-chart=anisotropy] svg").scroll_into_view_if_needed()
     chart = page.locator(".tk [data-chart=anisotropy] svg").bounding_box()
     page.mouse.click(chart["x"] + chart["width"] * 42 / 300 + 1, chart["y"] + chart["height"] / 2)
     says(page, ".tk-layer-out", "layer 0")
-    page.get_by_role("tab", name="Layers").click()
+    open_tab(page, "Layers")
     says(page, ".layer-out", "layer 0")
     page.keyboard.press("]")
-    page.get_by_role("tab", name="Tokens").click()
+    open_tab(page, "Tokens")
     says(page, ".tk-layer-out", "layer 1 ")
 
 
@@ -66,7 +66,7 @@ def test_a_patch_chosen_on_the_picture_colours_the_rest_by_likeness(tokens):
     says(page, ".tk-readout", "row 2, column 3")
     page.select_option(".colour-choice", "similar")
     says(page, ".tk-readout", "row 2, column 3: cosine 1.00 with the chosen patch")
-    page.get_by_role("tab", name="Layers").click()
+    open_tab(page, "Layers")
     assert page.evaluate("window.vle.patch") == 14
     says(page, ".readout", "row 2, column 3")
 
