@@ -21,6 +21,7 @@ from explorer.jobs.encoder_data import encoder_pixels
 from explorer.models.answering import Answerer, Pictures, WordsOnly, open_answerer
 from explorer.models.language import LANGUAGE
 from explorer.records import InputError, SettingsError
+from explorer.scenes.layout import make_scene
 from explorer.scenes.questions import question_set
 from explorer.scenes.scene import SPLITS, Scene
 from explorer.services.judging import is_right
@@ -35,7 +36,8 @@ class EvaluateSettings:
 
     Attributes:
         checkpoints: names, folders or hub ids; "mini-any@3+18" chooses the layers of mini-any.
-        questions: a JSONL file of {"image", "question", "answer", "task"}, as `scenes` writes; "" asks about a split.
+        questions: a JSONL file of {"image", "question", "answer", "task"}, as `scenes` writes, or with a scene's seed
+            {"scene": 1100000000, …} in place of the picture; "" asks about a split.
         split: "val" or "test" of the scenes.
         n: questions a task, of a split.
         seed: of the choice of questions.
@@ -106,7 +108,7 @@ def read_cases(file: Path) -> tuple[list[Case], list[str]]:
             continue
         try:
             case = _read_case(json.loads(line), number, file.parent)
-            if case.picture not in readable:
+            if isinstance(case.picture, Path) and case.picture not in readable:
                 read_picture(case.picture)
                 readable.add(case.picture)
             cases.append(case)
@@ -122,14 +124,16 @@ def read_cases(file: Path) -> tuple[list[Case], list[str]]:
 def _read_case(row: Any, number: int, folder: Path) -> Case:
     if not isinstance(row, dict):
         raise InputError("this is no JSON object.")
-    for name in ("image", "question", "answer"):
+    seed = row.get("scene")
+    drawn = "image" not in row and isinstance(seed, int)
+    for name in ("question", "answer") if drawn else ("image", "question", "answer"):
         if not isinstance(row.get(name), (str, *((int, float) if name == "answer" else ()))) or row[name] == "":
             raise InputError(f'"{name}" is missing or no text.')
     options = row.get("candidates") or ()
     if not isinstance(options, (list, tuple)):
         raise InputError('"candidates" is no list.')
     return Case(
-        f"{number}:{row['image']}", folder / row["image"], row["question"], str(row["answer"]), str(row.get("task") or "all"),
+        f"{number}:{seed if drawn else row['image']}", make_scene(seed) if drawn else folder / row["image"], row["question"], str(row["answer"]), str(row.get("task") or "all"),
         str(row.get("form") or ""), tuple(map(str, options)), str(row.get("pair") or ""), bool(row.get("held_out")),
     )  # fmt: skip
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,9 @@ from explorer.models.answering import Pictures
 from explorer.models.family import make_processor, save_checkpoint
 from explorer.models.projections import LayerProjections
 from explorer.records import InputError, SettingsError
+from explorer.scenes.captions import noun
 from explorer.scenes.questions import TASKS
+from explorer.scenes.scene import split_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -203,3 +206,28 @@ def test_an_evaluation_killed_by_the_system_goes_on(tmp_path):
     after = [json.loads(line) for line in kept.read_text().splitlines()]
     assert after[: len(before)] == before
     assert {(row["key"], row["question"]) for row in after} == set(said)
+
+
+def test_own_words_about_drawn_scenes_agree_with_their_records(tmp_path):
+    cases, complaints = read_cases(Path(__file__).parent / "own_words.jsonl")
+    assert complaints == [] and len(cases) >= 100 and len({case.picture.seed for case in cases}) == 30
+    checked = 0
+    for case in cases:
+        groups = Counter(noun(thing) for thing in case.picture.objects)
+        assert split_of(case.picture.seed) == "test"
+        if case.task == "total" and case.answer.isdigit():
+            assert int(case.answer) == groups.total(), case.question
+        elif case.task == "word":
+            assert case.answer == case.picture.sign.word
+        elif case.task == "count" and case.answer.isdigit():
+            assert int(case.answer) in [
+                sum(n for name, n in groups.items() if name.endswith(kind)) for kind in {n.split()[-1] for n in groups}
+            ], case.question
+        else:
+            continue
+        checked += 1
+    assert checked > 30
+    bad = tmp_path / "q.jsonl"
+    bad.write_text('{"scene": -1, "question": "A dog?", "answer": "no"}\n')
+    with pytest.raises(InputError, match="outside all splits"):
+        read_cases(bad)
