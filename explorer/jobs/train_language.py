@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, LlamaForCausalLM
 
 from explorer.jobs.align import written_vectors
 from explorer.jobs.answers import Answered, summarise
@@ -38,18 +38,20 @@ class LanguageSettings:
 
     Attributes:
         out: folder of the run (state, log) and, at its end, of the model under ``model/``.
+        start: folder of a finished language model to go on from, with its tokenizer and shape; "" starts afresh.
         phases: (steps, pictures, most things, cells kept, most questions, tasks, plain) in order, see ``lm_data.Phase``;
             10 things is any number, 144 cells all.
         blind: share of batches without a picture, so that the model also knows what words alone tell.
         noise: largest spread of what is added to the cells of a picture, in units of the embeddings' own spread.
-        hints: weight of the help that goes away: to tell each cell's row and column after the first block and after
-            the second whether a thing begins there.
+        hints: weight of the help that goes away: to tell after the second block each cell's row and column and whether
+            a thing begins there.
         learning_rate, matrix_learning_rate: of AdamW (embeddings, norms) and of Muon (the matrices of the blocks).
         warmup, cooldown: shares of all steps in which the rates rise from 0 and fall to 0.
         device, dtype: by default what this machine has and is fastest in.
     """
 
     out: str = "runs/language"
+    start: str = ""
     seed: int = 0
     blocks: int = 4
     width: int = 192
@@ -129,14 +131,19 @@ class LanguageRun:
         self.device = choose_device(settings.device)
         self.dtype = choose_dtype(settings.dtype, self.device)
         self.tokenizer: Any
-        if (self.out / "tokenizer").exists():
-            self.tokenizer = AutoTokenizer.from_pretrained(self.out / "tokenizer")
+        known = self.out / "tokenizer"
+        if known.exists() or settings.start:
+            self.tokenizer = AutoTokenizer.from_pretrained(known if known.exists() else settings.start)
         else:
             self.tokenizer = make_tokenizer()
-            self.tokenizer.save_pretrained(self.out / "tokenizer")
+        self.tokenizer.save_pretrained(known)
         self.mark = self.tokenizer.convert_tokens_to_ids(IMAGE)
-        model: Any = make_language(settings.shape(), self.tokenizer, settings.seed)
-        join_plurals(model.model.embed_tokens.weight, self.tokenizer)
+        model: Any
+        if settings.start:
+            model = LlamaForCausalLM.from_pretrained(settings.start, dtype=torch.float32)
+        else:
+            model = make_language(settings.shape(), self.tokenizer, settings.seed)
+            join_plurals(model.model.embed_tokens.weight, self.tokenizer)
         self.model = model.to(self.device)
         self.hints = nn.ModuleList([nn.Linear(settings.width, 2 * GRID), nn.Linear(settings.width, 1)]).to(self.device)
         self.optimizers = make_optimizers(
@@ -173,7 +180,7 @@ class LanguageRun:
         right = (logits.argmax(1) == targets)[targets != self.tokenizer.eos_token_id]
         row = {"loss": loss.item(), "right": float(right.float().mean())}
         if self.settings.hints and pack.prefix > 1:
-            place, begins = self.hints[0](seen[0][:, 1:]), self.hints[1](seen[1][:, 1:])[..., 0]
+            place, begins = self.hints[0](seen[1][:, 1:]), self.hints[1](seen[1][:, 1:])[..., 0]
             cells = (reading.positions[:, 1:] - 1).flatten()
             rows, columns = place.flatten(0, 1).split(GRID, -1)
             where = F.cross_entropy(rows, cells // GRID) + F.cross_entropy(columns, cells % GRID)

@@ -22,8 +22,8 @@ FLAGS = (
     "--disable-component-update",
     "--no-first-run",
 )
-WAIT_MS = 240_000  # where cores are shared, loading libraries takes long
-LIVE_WAIT_MS = 90_000
+WAIT_MS = 120_000  # where cores are shared, loading libraries takes long
+LIVE_WAIT_MS = 60_000
 
 
 def save_clip(folder):

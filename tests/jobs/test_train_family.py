@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tiny_family
 import torch
+from transformers import LlamaForCausalLM
 
 from explorer.cli_checkpoints import add_train_family
 from explorer.jobs.align import Moments, start_projections, written_vectors
@@ -14,6 +15,7 @@ from explorer.jobs.train_checkpoint import CheckpointSettings, FamilyRun, train_
 from explorer.jobs.train_language import LanguageRun, LanguageSettings, embed_reading
 from explorer.jobs.written_pictures import CELLS, Notation, Writer, mark_cells
 from explorer.models.family import layer_states, load_checkpoint
+from explorer.models.language import LanguageShape, make_language
 from explorer.models.packed import IGNORE
 from explorer.models.projections import LayerProjections
 from explorer.records import SettingsError
@@ -194,6 +196,24 @@ def test_stage_zero_learns(tmp_path, words):
     run.train()
     losses = [float(row["loss"]) for row in csv.DictReader((tmp_path / "log.csv").open())]
     assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:2])
+
+
+def test_stage_zero_goes_on_from_a_finished_model(tmp_path, folders):
+    run = LanguageRun(language_settings(tmp_path, start=folders["language"]))
+    known = LlamaForCausalLM.from_pretrained(folders["language"], dtype=torch.float32)
+    assert run.step == 0 and same(run.model, known) and run.model.config == known.config
+
+
+def test_one_head_of_each_of_the_first_blocks_tells_columns_at_the_start(words):
+    model = make_language(LanguageShape(), words, 0)
+    model.set_attn_implementation("eager")
+    first, mark = words.bos_token_id, words.convert_tokens_to_ids("<image>")
+    told = model(torch.tensor([[first] + [mark] * 144]), output_attentions=True).attentions
+    looks = torch.stack([told[block][0, 1, 1 + 96 : 1 + 132, 0] for block in (0, 1)])  # cells of three rows, at the BOS
+    rows = looks.view(2, 3, 12)
+    assert (rows - rows[:, :1]).abs().max() < 0.1  # what a cell sees depends on its column
+    apart = (rows[:, 1, :, None] - rows[:, 1, None, :]).abs().amax(0)
+    assert rows.std(-1).min() > 0.02 and (apart + torch.eye(12)).min() > 1e-3  # and no two columns see the same twice
 
 
 def checkpoint_settings(out, folders, **changes):
