@@ -304,7 +304,7 @@ class EncoderRun:
         """Write the model, tokenizer and image processor as a folder that transformers loads."""
         self.model.to(dtype).save_pretrained(folder)
         self.model.float()
-        self.tokenizer.save_pretrained(folder)
+        CLIPTokenizer.from_pretrained(self.out / "tokenizer").save_pretrained(folder)  # without what training set
         CLIPImageProcessor(
             size={"shortest_edge": IMAGE_PX},
             crop_size={"height": IMAGE_PX, "width": IMAGE_PX},
