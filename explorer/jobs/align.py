@@ -44,7 +44,9 @@ class Moments:
 
 
 @torch.no_grad()
-def start_projections(projections: LayerProjections, moments: Moments, which: list[int], ridge: float) -> None:
+def start_projections(
+    projections: LayerProjections, moments: Moments, which: list[int], ridge: float, sharpen: float = 1.0
+) -> None:
     """Whiten some layers and set their maps by ridge regression of the words on these layers together.
 
     Args:
@@ -52,6 +54,8 @@ def start_projections(projections: LayerProjections, moments: Moments, which: li
         moments: of the layers' raw features, concatenated in the order of ``which``.
         which: places in ``projections.layers``.
         ridge: added to the covariance of the whitened features, whose diagonal is about 1.
+        sharpen: factor on the maps. Regression says what it is unsure of in a low voice (its output varies less than
+            the words do), and the heads that look for a word then do not hear it.
     """
     mean, words = moments.x / moments.n, moments.y / moments.n
     covariance = moments.xx / moments.n - mean[:, None] * mean
@@ -62,7 +66,7 @@ def start_projections(projections: LayerProjections, moments: Moments, which: li
         projections.fit_whitening(k, mean[own], covariance[own, own])
     whiten = torch.block_diag(*(projections.whiten[k].double().cpu() for k in which))
     inner = whiten.T @ covariance @ whiten + ridge * torch.eye(len(mean)).double()
-    maps = torch.linalg.solve(inner, whiten.T @ cross).float()  # (k * D, W)
+    maps = sharpen * torch.linalg.solve(inner, whiten.T @ cross).float()  # (k * D, W)
     for at, k in enumerate(which):
         projections.weight[k] = maps[at * width : (at + 1) * width].T
         projections.bias[k] = words.float() / len(which)

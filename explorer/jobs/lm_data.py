@@ -226,9 +226,25 @@ class PictureBatches(Dataset):
     """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerFast, seed: int, plan: list[tuple[int, int]], most: int, pool: int = 0
+        self,
+        tokenizer: PreTrainedTokenizerFast,
+        seed: int,
+        plan: list[tuple[int, int]],
+        most: int,
+        pool: int = 0,
+        lessons: tuple[int, int] = (0, len(LESSONS)),
     ):
-        """Args: the tokenizer; seed; (stage, pictures) of each step; most questions of a picture; scenes in the pool."""
+        """Take the order of batches.
+
+        Args:
+            tokenizer: of the language models.
+            seed: of the run.
+            plan: (stage, pictures) of each step.
+            most: questions of a picture at most.
+            pool: how many scenes are shown again and again; 0 for new ones always.
+            lessons: (steps, tasks): before that step, plain questions of the first so many of ``LESSONS`` alone.
+        """
+        self.lessons = lessons
         self.asker, self.seed, self.plan, self.most, self.pool = Asker(tokenizer), seed, plan, most, pool
         self._shown: set[int] = set()
         self._scenes: dict[int, Scene] = {}
@@ -252,7 +268,9 @@ class PictureBatches(Dataset):
         texts = []
         for scene in scenes:
             captions = self.asker.captions(scene, rng)
-            asked = [] if stage == 1 else self.asker.questions(scene, rng, self.most)
+            plain = step < self.lessons[0]
+            tasks = self.lessons[1] if plain else len(LESSONS)
+            asked = [] if stage == 1 else self.asker.questions(scene, rng, self.most, tasks, plain)
             texts.append(asked or captions)
         new = [k for k, seed in enumerate(seeds) if seed not in self._shown]
         if self.pool:

@@ -57,9 +57,11 @@ class CheckpointSettings:
             projections instead; "" to start from stage 0.
         layers: one entry a checkpoint: "18", "3,18,23", or "any" for one whose layers can be chosen later.
         align_pictures: pictures behind the projectors' start.
-        ridge: of that regression.
+        ridge, sharpen: of that regression, see ``align.start_projections``.
         caption_steps, question_steps: of stages 1 and 2.
         pictures, questions: of a batch, and most of a picture.
+        tasks, plain_steps: in the first so many steps of stage 2 questions are in the world's own wordings and of the
+            first so many of ``lm_data.LESSONS`` alone.
         pool: scenes that are shown again and again, their features kept in memory (36 kB a layer each); 0 shows new
             ones always, which costs one forward of the encoder a step for all checkpoints together.
         learning_rate: of AdamW for the projectors, both stages.
@@ -76,10 +78,13 @@ class CheckpointSettings:
     seed: int = 0
     align_pictures: int = 384
     ridge: float = 0.01
+    sharpen: float = 1.5
     caption_steps: int = 150
     question_steps: int = 2500
     pictures: int = 16
     questions: int = 12
+    tasks: int = 8
+    plain_steps: int = 0
     pool: int = 0
     learning_rate: float = 1e-3
     language_rate: float = 1e-3
@@ -242,7 +247,9 @@ class FamilyRun:
         for member in self.members:
             at = 0
             for group, moments in zip(groups[member.name], sums[member.name], strict=True):
-                start_projections(member.projections, moments, list(range(at, at + len(group))), settings.ridge)
+                start_projections(
+                    member.projections, moments, list(range(at, at + len(group))), settings.ridge, settings.sharpen
+                )
                 at += len(group)
             if self.start:
                 self._take_over(member, self.start)
@@ -276,7 +283,8 @@ class FamilyRun:
         """Train to the end of the plan, or to step ``until``."""
         s = self.settings
         plan = [(1, s.pictures)] * s.caption_steps + [(2, s.pictures)] * s.question_steps
-        data = PictureBatches(self.tokenizer, s.seed, plan, s.questions, s.pool)
+        lessons = (s.caption_steps + s.plain_steps, s.tasks)
+        data = PictureBatches(self.tokenizer, s.seed, plan, s.questions, s.pool, lessons)
         read = {layer for member in self.members for layer in member.projections.layers}
         features = LayerPool(self.encoder, self.processor.image_processor, read, keep=s.pool > 0)
         stop = min(until or len(plan), len(plan))

@@ -258,6 +258,26 @@ def test_a_pool_shows_few_scenes_often_and_resumes_to_the_same_weights(tmp_path,
     assert len({tuple(batch.pack.tokens.tolist()) for batch in batches}) == 6
 
 
+def test_stage_two_begins_with_plain_lessons(words):
+    data = PictureBatches(words, 0, [(2, 6)] * 12, 12, pool=6, lessons=(6, 1))
+    asked = [set(words.convert_ids_to_tokens(data[k].pack.tokens.tolist())) for k in range(12)]
+    assert not any("many" in some or "color" in some or "colour" in some for some in asked[:6])
+    assert any("many" in some for some in asked[6:])
+
+
+def test_a_sharpened_start_says_the_same_louder(folders, words):
+    rng = np.random.default_rng(0)
+    x, y = (torch.from_numpy(rng.normal(size=(200, n))).float() for n in (4, 3))
+    moments, maps = Moments(4, 3), []
+    moments.add(x, y)
+    for sharpen in (1.0, 2.0):
+        projections = LayerProjections((1,), 3, 4)
+        start_projections(projections, moments, [0], 0.01, sharpen)
+        maps.append(projections({1: x[None]}, torch.ones(1, 1))[0].detach())
+    mean = maps[0].mean(0)
+    assert torch.allclose(maps[1] - mean, 2 * (maps[0] - mean), atol=1e-4)
+
+
 def test_stage_one_leaves_the_language_model_as_it_is(tmp_path, folders):
     run = FamilyRun(checkpoint_settings(tmp_path, folders, layers=("2",)))
     before = [weight.clone() for weight in run.members[0].language.parameters()]
