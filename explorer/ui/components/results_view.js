@@ -75,7 +75,7 @@ function drawFindings() {
   $(".made").textContent =
     `Precomputed on ${date}: ${count(questions)} held-out questions about generated scenes (“${failures.command}”), of which ${count(some)} about ` +
     `${count(drawn)} scenes went through every layer of the any-layer checkpoint (“${command}”). Differences are in the direction of the paper's claim; ` +
-    "p is McNemar's exact one; a verdict needs p < 0.05 after Holm's correction. This is the mini family, not the paper's models.";
+    "p is McNemar's exact one; a verdict needs p < 0.05 after Holm's correction. This is the mini family, not the paper's models: its encoder was taught to name things from the patches of its last layer, which favours deep layers.";
   $(".findings").replaceChildren(
     ...D.findings.map((finding) => {
       const [kind, text] = VERDICTS[finding.verdict] ?? ["none", `○ ${finding.verdict}`];
