@@ -7,7 +7,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
 def pytest_addoption(parser):
-    parser.addoption("--slow", action="store_true", help="also run the tests at real sizes")
+    parser.addoption("--slow", action="store_true", help="also run the tests at real sizes and in a browser")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -15,5 +15,5 @@ def pytest_collection_modifyitems(config, items):
     if config.getoption("--slow"):
         return
     for item in items:
-        if "slow" in item.keywords:
-            item.add_marker(pytest.mark.skip(reason="real size: run with --slow"))
+        if "slow" in item.keywords or "e2e" in item.path.parts:
+            item.add_marker(pytest.mark.skip(reason="real size, or in a browser: run with --slow"))
