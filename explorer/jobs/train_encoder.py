@@ -241,14 +241,14 @@ class EncoderRun:
         texts = F.normalize(self.model.text_projection(self.model.text_model(**tokens).pooler_output), dim=-1)
         logits = self.model.logit_scale.exp().clamp(max=100) * F.normalize(images, dim=-1) @ texts.T
         loss = contrastive_loss(logits, captions)
-        rarity, weights = self._rarity(tokens["input_ids"]), self.settings
+        rarity = self._rarity(tokens["input_ids"])
         words = words_loss(self.head(images), tokens["input_ids"], rarity)
-        every = loss + weights.words_weight * words
+        every = loss + self.settings.words_weight * words
         row = {}
-        if weights.patch_words_weight:
+        if self.settings.patch_words_weight:
             loudest = self.head(seen[:, 1:]).amax(1)
             patches = words_loss(loudest, tokens["input_ids"], rarity)
-            every = every + weights.patch_words_weight * patches
+            every = every + self.settings.patch_words_weight * patches
             row = {"patches": round(float(patches.detach()), 4)}
         every.backward()
         norm = step_optimizers(self.optimizers, self.trained, share)

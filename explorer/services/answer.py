@@ -313,7 +313,6 @@ class Answerers:
 
     def _parts(self, folder: Path, encoder_id: str) -> MiniParts:
         """A mini checkpoint's own part; read again when its file changed."""
-        load_libraries()
         from explorer.models.hardware import choose_device
         from explorer.models.mini_speaker import MiniParts
         from explorer.models.shared_encoder import SharedEncoder
