@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,12 +15,13 @@ from transformers import PreTrainedTokenizerFast
 
 from explorer.jobs.encoder_data import encoder_pixels
 from explorer.jobs.lm_tokenizer import english_words
-from explorer.jobs.written_pictures import CELLS, Notation, Writer, mark_cells
-from explorer.models.packed import Pack, make_pack
+from explorer.jobs.written_pictures import CELLS, GRID, Notation, Writer, mark_cells
+from explorer.models.packed import IGNORE, Pack, make_pack
 from explorer.scenes.captions import NUMBERS, article, join, make_caption, noun, plural
 from explorer.scenes.facts import CELLS as PLACES
-from explorer.scenes.layout import make_scene, random_seed
-from explorer.scenes.questions import make_questions
+from explorer.scenes.layout import MOST_THINGS, make_scene, random_seed
+from explorer.scenes.kinds import KINDS
+from explorer.scenes.questions import TASKS, make_questions
 from explorer.scenes.rewordings import ABSENT, both_numbers, reword, vary
 from explorer.scenes.scene import Scene
 
@@ -27,7 +29,6 @@ _DESCRIBE = (
     "Describe the picture.", "What is in the picture?", "What do you see?", "Write a caption.", "What does this show?",
     "Tell me about this image.", "Caption this.", "Describe the scene.",
 )  # fmt: skip
-LESSONS = ("existence", "colour", "count", "location", "word", "total", "larger", "position")  # easy ones first
 _LIST = ("List everything and where it is.", "What is where?", "List all things with their places.", "Where is what?")
 
 
@@ -61,7 +62,12 @@ class Asker:
         return [(_pick(_DESCRIBE, rng), make_caption(scene, rng)), (_pick(_LIST, rng), place_caption(scene))]
 
     def questions(
-        self, scene: Scene, rng: np.random.Generator, most: int, tasks: int = len(LESSONS), plain: bool = False
+        self,
+        scene: Scene,
+        rng: np.random.Generator,
+        most: int,
+        tasks: Sequence[str] = TASKS,
+        plain: bool = False,
     ) -> list[tuple[str, str]]:
         """Questions in the world's wordings and in others; now and then about something that no scene holds.
 
@@ -69,11 +75,11 @@ class Asker:
             scene: what is asked about.
             rng: chooses questions and wordings.
             most: questions of the world at most.
-            tasks: of so many of ``LESSONS``, the first ones.
+            tasks: some of ``TASKS``.
             plain: in the world's wordings alone.
         """
         asked = []
-        for question in make_questions(scene, rng, LESSONS[:tasks], most):
+        for question in make_questions(scene, rng, tasks, most):
             text = question.text
             if plain:
                 asked.append((text, question.answer))
@@ -104,6 +110,9 @@ class Reading:
         positions: int64 [N, P], positions of the prefix: 0 for the first token, 1 + cell for the others.
         spots, words, weights: parallel, [E]: a word's place in the flattened [N, P], its token, its weight.
         firsts: bool [N, P], whether a thing begins there.
+        nouns: int64 [K, 4], for each noun in a question that names a kind: its place among the pack's tokens, the row
+            and column of the cell in whose middle the only thing of that kind stands (IGNORE where there is none or
+            several), and how many there are.
     """
 
     pack: Pack
@@ -112,36 +121,67 @@ class Reading:
     words: Tensor
     weights: Tensor
     firsts: Tensor
+    nouns: Tensor
 
     def to(self, device: torch.device) -> Reading:
         """The same on another device."""
-        names = ("positions", "spots", "words", "weights", "firsts")
+        names = ("positions", "spots", "words", "weights", "firsts", "nouns")
         return replace(self, pack=self.pack.to(device), **{name: getattr(self, name).to(device) for name in names})
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of the language run: batches of so many pictures, of at most so many things, with so many cells kept.
+    """A stretch of the language run.
 
-    Questions are of the first ``tasks`` of ``LESSONS``; where they are ``plain`` there are no captions either.
+    Attributes:
+        steps: how many batches.
+        pictures: of a batch.
+        things: at most so many in a scene; 10 is any number.
+        cells: so many of a picture's are kept, those of things first.
+        questions: of a picture, at most.
+        tasks: what is asked about.
+        plain: in the world's own wordings alone, and no captions.
     """
 
     steps: int
-    pictures: int
-    things: int
-    cells: int
+    pictures: int = 12
+    things: int = MOST_THINGS
+    cells: int = CELLS
     questions: int = 12
-    tasks: int = len(LESSONS)
-    plain: int = 0
+    tasks: tuple[str, ...] = TASKS
+    plain: bool = False
+
+
+def noun_tokens(tokenizer: Any) -> dict[int, str]:
+    """The last token of each kind's name and plural, where it says which kind is meant."""
+    kinds: dict[int, set[str]] = {}
+    for name, kind in KINDS.items():
+        for word in (kind.name, kind.plural):
+            kinds.setdefault(tokenizer(word, add_special_tokens=False).input_ids[-1], set()).add(name)
+    return {token: names.pop() for token, names in kinds.items() if len(names) == 1}
+
+
+def find_nouns(scenes: list[Scene], pack: Pack, nouns: dict[int, str]) -> Tensor:
+    """What the scenes hold of the kinds that their questions name, int64 [K, 4], see ``Reading``."""
+    found = []
+    of = (pack.slots // (pack.most * pack.longest)).tolist()
+    for place, (token, n) in enumerate(zip(pack.tokens.tolist(), of, strict=True)):
+        if token in nouns:
+            things = [thing for thing in scenes[n].objects if thing.kind == nouns[token]]
+            row, column = IGNORE, IGNORE
+            if len(things) == 1:
+                row, column = (min(GRID - 1, int(GRID * x)) for x in (things[0].y, things[0].x))
+            found.append((place, row, column, min(MOST_THINGS, len(things))))
+    return torch.tensor(found, dtype=torch.long).view(-1, 4)
 
 
 class WrittenBatches(Dataset):
     """Batch k of stage 0, always the same for the same seed and k."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int, phases: list[Phase], blind: float):
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int, phases: Sequence[Phase], blind: float):
         """Args: the tokenizer; seed of the run; its phases; share of batches that withhold the picture."""
         self.asker, self.writer, self.first = Asker(tokenizer), Writer(tokenizer), tokenizer.bos_token_id
-        self.seed, self.blind = seed, blind
+        self.seed, self.blind, self.nouns = seed, blind, noun_tokens(tokenizer)
         self.plan = [phase for phase in phases for _ in range(phase.steps)]
 
     def __len__(self) -> int:
@@ -153,15 +193,13 @@ class WrittenBatches(Dataset):
         phase, rng = self.plan[step], np.random.default_rng((self.seed, 0, step))
         scenes = [
             make_scene(
-                random_seed("train", rng), things=1 + int(rng.integers(phase.things)) if phase.things < 10 else None
+                random_seed("train", rng), things=1 + int(rng.integers(phase.things)) if phase.things < MOST_THINGS else None
             )
             for _ in range(phase.pictures)
         ]
-        plain = bool(phase.plain)
-        texts = [self.asker.questions(scene, rng, phase.questions, phase.tasks, plain) for scene in scenes]
-        with_captions = (
-            not plain and rng.random() < 0.25
-        )  # in one batch together, since the longest text sets the cost of attention
+        texts = [self.asker.questions(scene, rng, phase.questions, phase.tasks, phase.plain) for scene in scenes]
+        # Captions stand in one batch together, since the longest text sets the cost of attention.
+        with_captions = not phase.plain and rng.random() < 0.1
         for scene, some in zip(scenes, texts, strict=True):
             captions = self.asker.captions(scene, rng)
             if with_captions or not some:
@@ -176,7 +214,7 @@ class WrittenBatches(Dataset):
         n, none = len(encoded), torch.zeros(0, dtype=torch.long)
         pack = make_pack(encoded, 1)
         first = torch.zeros(n, 1, dtype=torch.long)
-        return Reading(pack, first, none, none, torch.zeros(0), first.bool())
+        return Reading(pack, first, none, none, torch.zeros(0), first.bool(), none.view(-1, 4))
 
     def _lay_out(self, scenes, written, encoded, cells: int, rng: np.random.Generator) -> Reading:
         marks = [mark_cells(scene) for scene in scenes]
@@ -198,7 +236,7 @@ class WrittenBatches(Dataset):
         pack = make_pack(encoded, 1 + cells, after=1 + CELLS)
         joined = [torch.from_numpy(np.concatenate(parts)) for parts in (spots, words, weights)]
         places, begins = torch.from_numpy(np.stack(positions)), torch.from_numpy(np.stack(firsts))
-        return Reading(pack, places, joined[0], joined[1], joined[2], begins)
+        return Reading(pack, places, joined[0], joined[1], joined[2], begins, find_nouns(scenes, pack, self.nouns))
 
 
 @dataclass(frozen=True)
@@ -232,7 +270,7 @@ class PictureBatches(Dataset):
         plan: list[tuple[int, int]],
         most: int,
         pool: int = 0,
-        lessons: tuple[int, int] = (0, len(LESSONS)),
+        lessons: tuple[int, Sequence[str]] = (0, TASKS),
     ):
         """Take the order of batches.
 
@@ -242,7 +280,7 @@ class PictureBatches(Dataset):
             plan: (stage, pictures) of each step.
             most: questions of a picture at most.
             pool: how many scenes are shown again and again; 0 for new ones always.
-            lessons: (steps, tasks): before that step, plain questions of the first so many of ``LESSONS`` alone.
+            lessons: (steps, tasks): before that step, plain questions of these tasks alone.
         """
         self.lessons = lessons
         self.asker, self.seed, self.plan, self.most, self.pool = Asker(tokenizer), seed, plan, most, pool
@@ -269,7 +307,7 @@ class PictureBatches(Dataset):
         for scene in scenes:
             captions = self.asker.captions(scene, rng)
             plain = step < self.lessons[0]
-            tasks = self.lessons[1] if plain else len(LESSONS)
+            tasks = self.lessons[1] if plain else TASKS
             asked = [] if stage == 1 else self.asker.questions(scene, rng, self.most, tasks, plain)
             texts.append(asked or captions)
         new = [k for k, seed in enumerate(seeds) if seed not in self._shown]

@@ -43,6 +43,7 @@ from explorer.models.packed import IGNORE, Pack, read_pack
 from explorer.models.projections import LayerProjections
 from explorer.records import SettingsError
 from explorer.scenes.layout import make_scene, random_seed
+from explorer.scenes.questions import TASKS
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class CheckpointSettings:
         ridge, sharpen: of that regression, see ``align.start_projections``.
         caption_steps, question_steps: of stages 1 and 2.
         pictures, questions: of a batch, and most of a picture.
-        tasks, plain_steps: in the first so many steps of stage 2 questions are in the world's own wordings and of the
-            first so many of ``lm_data.LESSONS`` alone.
+        plain_tasks, plain_steps: in the first so many steps of stage 2 questions are of these tasks alone and in the
+            world's own wordings.
         pool: scenes that are shown again and again, their features kept in memory (36 kB a layer each); 0 shows new
             ones always, which costs one forward of the encoder a step for all checkpoints together.
         learning_rate: of AdamW for the projectors, both stages.
@@ -83,7 +84,7 @@ class CheckpointSettings:
     question_steps: int = 2500
     pictures: int = 16
     questions: int = 12
-    tasks: int = 8
+    plain_tasks: tuple[str, ...] = TASKS
     plain_steps: int = 0
     pool: int = 0
     learning_rate: float = 1e-3
@@ -283,7 +284,7 @@ class FamilyRun:
         """Train to the end of the plan, or to step ``until``."""
         s = self.settings
         plan = [(1, s.pictures)] * s.caption_steps + [(2, s.pictures)] * s.question_steps
-        lessons = (s.caption_steps + s.plain_steps, s.tasks)
+        lessons = (s.caption_steps + s.plain_steps, s.plain_tasks)
         data = PictureBatches(self.tokenizer, s.seed, plan, s.questions, s.pool, lessons)
         read = {layer for member in self.members for layer in member.projections.layers}
         features = LayerPool(self.encoder, self.processor.image_processor, read, keep=s.pool > 0)

@@ -27,7 +27,7 @@ from explorer.models.hardware import choose_device, choose_dtype
 from explorer.models.language import LanguageShape, make_language
 from explorer.models.packed import IGNORE, answer_greedily, read_pack
 from explorer.scenes.kinds import KINDS
-from explorer.scenes.layout import make_scene, random_seed
+from explorer.scenes.layout import MOST_THINGS, make_scene, random_seed
 from explorer.scenes.questions import make_questions
 from explorer.services.judging import is_right
 
@@ -39,12 +39,12 @@ class LanguageSettings:
     Attributes:
         out: folder of the run (state, log) and, at its end, of the model under ``model/``.
         start: folder of a finished language model to go on from, with its tokenizer and shape; "" starts afresh.
-        phases: (steps, pictures, most things, cells kept, most questions, tasks, plain) in order, see ``lm_data.Phase``;
-            10 things is any number, 144 cells all.
+        phases: in order, see ``lm_data.Phase``; a table each in a settings file.
         blind: share of batches without a picture, so that the model also knows what words alone tell.
         noise: largest spread of what is added to the cells of a picture, in units of the embeddings' own spread.
         hints: weight of the help that goes away: to tell after the second block each cell's row and column and whether
-            a thing begins there.
+            a thing begins there, and after the third, of each noun of a question, where the only thing of that kind is
+            and how many there are.
         learning_rate, matrix_learning_rate: of AdamW (embeddings, norms) and of Muon (the matrices of the blocks).
         warmup, cooldown: shares of all steps in which the rates rise from 0 and fall to 0.
         device, dtype: by default what this machine has and is fastest in.
@@ -58,11 +58,7 @@ class LanguageSettings:
     mlp_width: int = 512
     heads: int = 4
     spread: float = 0.07
-    phases: tuple[tuple[int, ...], ...] = (
-        (1500, 16, 3, 40, 12),
-        (1500, 16, 10, 72, 12),
-        (1500, 16, 10, 144, 12),
-    )
+    phases: tuple[Phase, ...] = (Phase(400, 16, 6, 60, plain=True), Phase(4000))
     blind: float = 0.06
     noise: float = 1.0
     hints: float = 0.3
@@ -75,6 +71,11 @@ class LanguageSettings:
     threads: int = 2
     workers: int = 1
     save_minutes: float = 4.0
+
+    def __post_init__(self):
+        """Take phases as a file gives them too."""
+        phases = tuple(Phase(**phase) if isinstance(phase, dict) else phase for phase in self.phases)
+        object.__setattr__(self, "phases", phases)
 
     def shape(self) -> LanguageShape:
         """The model's."""
@@ -120,6 +121,12 @@ def join_plurals(embedding: Tensor, tokenizer: Any, share: float = 0.85) -> None
                 embedding[many] = common + share * own[0] + (1 - share**2) ** 0.5 * own[1]
 
 
+def _place_loss(logits: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Cross-entropy of row and column together; logits [n, 2 * GRID]."""
+    row, column = logits.split(GRID, -1)
+    return F.cross_entropy(row, rows) + F.cross_entropy(column, columns)
+
+
 class LanguageRun:
     """A run that can be stopped at any step and resumed to the same result."""
 
@@ -145,7 +152,8 @@ class LanguageRun:
             model = make_language(settings.shape(), self.tokenizer, settings.seed)
             join_plurals(model.model.embed_tokens.weight, self.tokenizer)
         self.model = model.to(self.device)
-        self.hints = nn.ModuleList([nn.Linear(settings.width, 2 * GRID), nn.Linear(settings.width, 1)]).to(self.device)
+        told = (2 * GRID, 1, 2 * GRID, MOST_THINGS + 1)  # of a cell: place, whether a thing begins; of a noun: place, count
+        self.hints = nn.ModuleList([nn.Linear(settings.width, n) for n in told]).to(self.device)
         self.optimizers = make_optimizers(
             [self.model, self.hints], settings.learning_rate, settings.matrix_learning_rate
         )
@@ -180,20 +188,31 @@ class LanguageRun:
         right = (logits.argmax(1) == targets)[targets != self.tokenizer.eos_token_id]
         row = {"loss": loss.item(), "right": float(right.float().mean())}
         if self.settings.hints and pack.prefix > 1:
-            place, begins = self.hints[0](seen[1][:, 1:]), self.hints[1](seen[1][:, 1:])[..., 0]
-            cells = (reading.positions[:, 1:] - 1).flatten()
-            rows, columns = place.flatten(0, 1).split(GRID, -1)
-            where = F.cross_entropy(rows, cells // GRID) + F.cross_entropy(columns, cells % GRID)
-            what = F.binary_cross_entropy_with_logits(begins, reading.firsts[:, 1:].float())
-            loss = loss + self.settings.hints * (0.5 * where + 2 * what)
-            row |= {"place": where.item(), "begins": what.item()}
+            help_, told = self._hint(reading, seen, prefix.shape)
+            loss, row = loss + self.settings.hints * help_, row | told
+        return loss, row
+
+    def _hint(self, reading: Reading, seen: list[Tensor], shape: torch.Size) -> tuple[Tensor, dict[str, float]]:
+        """Loss of the help; ``seen`` as ``read_pack`` gives it, ``shape`` [N, P, D] of the prefix."""
+        split = shape[0] * shape[1]
+        cells = seen[1][:split].view(shape)[:, 1:]
+        at = (reading.positions[:, 1:] - 1).flatten()
+        where = _place_loss(self.hints[0](cells).flatten(0, 1), at // GRID, at % GRID)
+        what = F.binary_cross_entropy_with_logits(self.hints[1](cells)[..., 0], reading.firsts[:, 1:].float())
+        loss, row = 0.5 * where + 2 * what, {"place": where.item(), "begins": what.item()}
+        if (reading.nouns[:, 1] != IGNORE).any():
+            tokens, rows, columns, counts = reading.nouns.T
+            # Normalised, since what several blocks have added is loud.
+            states = F.rms_norm(seen[min(2, len(seen) - 1)][split + tokens], shape[-1:])
+            found = _place_loss(self.hints[2](states), rows, columns)
+            many = F.cross_entropy(self.hints[3](states), counts)
+            loss, row = loss + 0.5 * found + many, row | {"noun_place": found.item(), "noun_count": many.item()}
         return loss, row
 
     def train(self, until: int | None = None) -> None:
         """Train to the end of the plan, or to step ``until``."""
         settings = self.settings
-        phases = [Phase(*phase) for phase in settings.phases]
-        data = WrittenBatches(self.tokenizer, settings.seed, phases, settings.blind)
+        data = WrittenBatches(self.tokenizer, settings.seed, settings.phases, settings.blind)
         stop = min(until or len(data), len(data))
         loader = DataLoader(data, batch_size=None, sampler=range(self.step, stop), num_workers=settings.workers)
         parameters = [*self.model.parameters(), *self.hints.parameters()]

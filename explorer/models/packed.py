@@ -171,7 +171,7 @@ def read_pack(
 
     Returns:
         tuple: final hidden states of the questions' tokens, [R, D], after the last norm; and the hidden states of the
-        prefix after each block, [N, P, D], without a norm (an empty list where it was read before).
+        whole row after each block, [N * P + R, D], without a norm ([R, D] where the prefixes were read before).
     """
     past = {} if past is None else past
     asked, places, split = language.embed_tokens(pack.tokens), pack.positions, 0
@@ -185,8 +185,7 @@ def read_pack(
     with packed(language):
         for block in language.layers:
             hidden = block(hidden, position_embeddings=turns, pack=pack, past=past)
-            if prefix is not None:
-                seen.append(hidden[0, :split].view_as(prefix))
+            seen.append(hidden[0])
     return language.norm(hidden[0, split:]), seen
 
 

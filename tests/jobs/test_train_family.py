@@ -10,13 +10,21 @@ from transformers import LlamaForCausalLM
 
 from explorer.cli_checkpoints import add_train_family
 from explorer.jobs.align import Moments, start_projections, written_vectors
-from explorer.jobs.lm_data import Asker, Phase, PictureBatches, WrittenBatches, place_caption
+from explorer.jobs.lm_data import (
+    Asker,
+    Phase,
+    PictureBatches,
+    WrittenBatches,
+    find_nouns,
+    noun_tokens,
+    place_caption,
+)
 from explorer.jobs.train_checkpoint import CheckpointSettings, FamilyRun, train_checkpoints
 from explorer.jobs.train_language import LanguageRun, LanguageSettings, embed_reading
 from explorer.jobs.written_pictures import CELLS, Notation, Writer, mark_cells
 from explorer.models.family import layer_states, load_checkpoint
 from explorer.models.language import LanguageShape, make_language
-from explorer.models.packed import IGNORE
+from explorer.models.packed import IGNORE, make_pack
 from explorer.models.projections import LayerProjections
 from explorer.records import SettingsError
 from explorer.scenes.layout import make_scene
@@ -166,7 +174,7 @@ def test_written_vectors_are_sums_of_embeddings(words):
 def language_settings(out, **changes):
     tiny = LanguageSettings(
         out=str(out), blocks=2, width=32, mlp_width=48, heads=2, threads=1, workers=0, blind=0.2,
-        phases=((3, 2, 2, 20, 2), (2, 2, 10, 40, 2)),
+        phases=(Phase(3, 2, 2, 20, 2), Phase(2, 2, 10, 40, 2)),
     )  # fmt: skip
     return replace(tiny, **changes)
 
@@ -192,7 +200,7 @@ def test_stage_zero_killed_and_resumed_ends_with_the_same_weights(tmp_path, word
 
 def test_stage_zero_learns(tmp_path, words):
     words.save_pretrained(tmp_path / "tokenizer")
-    run = LanguageRun(language_settings(tmp_path, phases=((40, 4, 2, 20, 2),), blind=0.0))
+    run = LanguageRun(language_settings(tmp_path, phases=(Phase(40, 4, 2, 20, 2),), blind=0.0))
     run.train()
     losses = [float(row["loss"]) for row in csv.DictReader((tmp_path / "log.csv").open())]
     assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:2])
@@ -214,6 +222,16 @@ def test_one_head_of_each_of_the_first_blocks_tells_columns_at_the_start(words):
     assert (rows - rows[:, :1]).abs().max() < 0.1  # what a cell sees depends on its column
     apart = (rows[:, 1, :, None] - rows[:, 1, None, :]).abs().amax(0)
     assert rows.std(-1).min() > 0.02 and (apart + torch.eye(12)).min() > 1e-3  # and no two columns see the same twice
+
+
+def test_find_nouns_tells_where_the_only_one_is_and_how_many_there_are(words):
+    several = replace(scene(), objects=(*scene().objects, SceneObject("dog", 0.6, 0.6, 0.1)))
+    texts = [[("Is there a hot dog?", "yes")], [("How many dogs are there?", "2"), ("Is there a giraffe?", "no")]]
+    pack = make_pack(Asker(words).encode(texts), 1)
+    found = find_nouns([scene(), several], pack, noun_tokens(words))
+    assert words.convert_ids_to_tokens(pack.tokens[found[:, 0]].tolist())[1:] == ["dogs", "giraffe"]
+    assert found[1:, 1:].tolist() == [[IGNORE, IGNORE, 2], [IGNORE, IGNORE, 0]]
+    assert len(found) == 3 or found[0, 1:].tolist() == [6, 9, 1]
 
 
 def checkpoint_settings(out, folders, **changes):
@@ -259,7 +277,7 @@ def test_a_pool_shows_few_scenes_often_and_resumes_to_the_same_weights(tmp_path,
 
 
 def test_stage_two_begins_with_plain_lessons(words):
-    data = PictureBatches(words, 0, [(2, 6)] * 12, 12, pool=6, lessons=(6, 1))
+    data = PictureBatches(words, 0, [(2, 6)] * 12, 12, pool=6, lessons=(6, ["existence"]))
     asked = [set(words.convert_ids_to_tokens(data[k].pack.tokens.tolist())) for k in range(12)]
     assert not any("many" in some or "color" in some or "colour" in some for some in asked[:6])
     assert any("many" in some for some in asked[6:])

@@ -28,7 +28,7 @@ def test_packed_questions_are_read_as_if_each_were_asked_alone():
             expected = llama.model(inputs_embeds=alone).last_hidden_state[0, 7:]
             torch.testing.assert_close(hidden[at : at + len(tokens)], expected, atol=1e-4, rtol=1e-4)
             at += len(tokens)
-    assert [state.shape for state in seen] == [pictures.shape] * 3
+    assert [state.shape for state in seen] == [(3 * 7 + len(hidden), 48)] * 3
 
 
 @torch.no_grad()
