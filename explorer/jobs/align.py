@@ -45,7 +45,7 @@ class Moments:
 
 @torch.no_grad()
 def start_projections(
-    projections: LayerProjections, moments: Moments, which: list[int], ridge: float, sharpen: float = 1.0
+    projections: LayerProjections, moments: Moments, which: list[int], ridge: float, sharpen: float
 ) -> None:
     """Whiten some layers and set their maps by ridge regression of the words on these layers together.
 

@@ -124,17 +124,17 @@ def read_cases(file: Path) -> tuple[list[Case], list[str]]:
 def _read_case(row: Any, number: int, folder: Path) -> Case:
     if not isinstance(row, dict):
         raise InputError("this is no JSON object.")
-    seed = row.get("scene")
-    drawn = "image" not in row and isinstance(seed, int)
+    drawn = "image" not in row and type(row.get("scene")) is int  # true and false are numbers too
     for name in ("question", "answer") if drawn else ("image", "question", "answer"):
         if not isinstance(row.get(name), (str, *((int, float) if name == "answer" else ()))) or row[name] == "":
             raise InputError(f'"{name}" is missing or no text.')
     options = row.get("candidates") or ()
     if not isinstance(options, (list, tuple)):
         raise InputError('"candidates" is no list.')
+    source = row["scene" if drawn else "image"]
     return Case(
-        f"{number}:{seed if drawn else row['image']}", make_scene(seed) if drawn else folder / row["image"], row["question"], str(row["answer"]), str(row.get("task") or "all"),
-        str(row.get("form") or ""), tuple(map(str, options)), str(row.get("pair") or ""), bool(row.get("held_out")),
+        f"{number}:{source}", make_scene(source) if drawn else folder / source, row["question"], str(row["answer"]),
+        str(row.get("task") or "all"), str(row.get("form") or ""), tuple(map(str, options)), str(row.get("pair") or ""), bool(row.get("held_out")),
     )  # fmt: skip
 
 

@@ -19,8 +19,8 @@ from explorer.jobs.written_pictures import CELLS, GRID, Notation, Writer, mark_c
 from explorer.models.packed import IGNORE, Pack, make_pack
 from explorer.scenes.captions import NUMBERS, article, join, make_caption, noun, plural
 from explorer.scenes.facts import CELLS as PLACES
-from explorer.scenes.layout import MOST_THINGS, make_scene, random_seed
 from explorer.scenes.kinds import KINDS
+from explorer.scenes.layout import MOST_THINGS, make_scene, random_seed
 from explorer.scenes.questions import TASKS, make_questions
 from explorer.scenes.rewordings import ABSENT, both_numbers, reword, vary
 from explorer.scenes.scene import Scene
@@ -193,7 +193,8 @@ class WrittenBatches(Dataset):
         phase, rng = self.plan[step], np.random.default_rng((self.seed, 0, step))
         scenes = [
             make_scene(
-                random_seed("train", rng), things=1 + int(rng.integers(phase.things)) if phase.things < MOST_THINGS else None
+                random_seed("train", rng),
+                things=1 + int(rng.integers(phase.things)) if phase.things < MOST_THINGS else None,
             )
             for _ in range(phase.pictures)
         ]

@@ -152,7 +152,7 @@ class LanguageRun:
             model = make_language(settings.shape(), self.tokenizer, settings.seed)
             join_plurals(model.model.embed_tokens.weight, self.tokenizer)
         self.model = model.to(self.device)
-        told = (2 * GRID, 1, 2 * GRID, MOST_THINGS + 1)  # of a cell: place, whether a thing begins; of a noun: place, count
+        told = (2 * GRID, 1, 2 * GRID, MOST_THINGS + 1)  # a cell's place, whether a thing begins; a noun's place, count
         self.hints = nn.ModuleList([nn.Linear(settings.width, n) for n in told]).to(self.device)
         self.optimizers = make_optimizers(
             [self.model, self.hints], settings.learning_rate, settings.matrix_learning_rate

@@ -231,3 +231,6 @@ def test_own_words_about_drawn_scenes_agree_with_their_records(tmp_path):
     bad.write_text('{"scene": -1, "question": "A dog?", "answer": "no"}\n')
     with pytest.raises(InputError, match="outside all splits"):
         read_cases(bad)
+    bad.write_text('{"scene": true, "question": "A dog?", "answer": "no"}\n')
+    with pytest.raises(InputError, match='"image" is missing'):
+        read_cases(bad)

@@ -154,7 +154,7 @@ def test_the_start_of_a_projector_is_the_least_squares_map_to_written_words():
     for part in range(4):
         moments.add(x[part::4], y[part::4])
     projections = LayerProjections((1, 2), 4, 3)
-    start_projections(projections, moments, [0, 1], ridge=1e-6)
+    start_projections(projections, moments, [0, 1], ridge=1e-6, sharpen=1.0)
     states = [torch.zeros(1), x[None, :, :3], x[None, :, 3:]]
     torch.testing.assert_close(projections(states, torch.ones(1, 2))[0], y, atol=0.02, rtol=0.01)
     weight, bias = projections.fold((1, 2))
