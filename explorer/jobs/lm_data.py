@@ -15,11 +15,11 @@ from transformers import PreTrainedTokenizerFast
 
 from explorer.jobs.encoder_data import encoder_pixels
 from explorer.jobs.lm_tokenizer import english_words
-from explorer.jobs.written_pictures import CELLS, GRID, Notation, Writer, mark_cells
-from explorer.models.packed import IGNORE, Pack, make_pack
+from explorer.jobs.noun_facts import FactFinder
+from explorer.jobs.written_pictures import CELLS, Notation, Writer, mark_cells
+from explorer.models.packed import Pack, make_pack
 from explorer.scenes.captions import NUMBERS, article, join, make_caption, noun, plural
 from explorer.scenes.facts import CELLS as PLACES
-from explorer.scenes.kinds import KINDS
 from explorer.scenes.layout import MOST_THINGS, make_scene, random_seed
 from explorer.scenes.questions import TASKS, make_questions
 from explorer.scenes.rewordings import ABSENT, both_numbers, reword, vary
@@ -110,9 +110,7 @@ class Reading:
         positions: int64 [N, P], positions of the prefix: 0 for the first token, 1 + cell for the others.
         spots, words, weights: parallel, [E]: a word's place in the flattened [N, P], its token, its weight.
         firsts: bool [N, P], whether a thing begins there.
-        nouns: int64 [K, 4], for each noun in a question that names a kind: its place among the pack's tokens, the row
-            and column of the cell in whose middle the only thing of that kind stands (IGNORE where there is none or
-            several), and how many there are.
+        told: int64 [K, 3], what the questions' nouns have to find, see ``noun_facts.FactFinder``.
     """
 
     pack: Pack
@@ -121,11 +119,11 @@ class Reading:
     words: Tensor
     weights: Tensor
     firsts: Tensor
-    nouns: Tensor
+    told: Tensor
 
     def to(self, device: torch.device) -> Reading:
         """The same on another device."""
-        names = ("positions", "spots", "words", "weights", "firsts", "nouns")
+        names = ("positions", "spots", "words", "weights", "firsts", "told")
         return replace(self, pack=self.pack.to(device), **{name: getattr(self, name).to(device) for name in names})
 
 
@@ -152,36 +150,13 @@ class Phase:
     plain: bool = False
 
 
-def noun_tokens(tokenizer: Any) -> dict[int, str]:
-    """The last token of each kind's name and plural, where it says which kind is meant."""
-    kinds: dict[int, set[str]] = {}
-    for name, kind in KINDS.items():
-        for word in (kind.name, kind.plural):
-            kinds.setdefault(tokenizer(word, add_special_tokens=False).input_ids[-1], set()).add(name)
-    return {token: names.pop() for token, names in kinds.items() if len(names) == 1}
-
-
-def find_nouns(scenes: list[Scene], pack: Pack, nouns: dict[int, str]) -> Tensor:
-    """What the scenes hold of the kinds that their questions name, int64 [K, 4], see ``Reading``."""
-    found = []
-    of = (pack.slots // (pack.most * pack.longest)).tolist()
-    for place, (token, n) in enumerate(zip(pack.tokens.tolist(), of, strict=True)):
-        if token in nouns:
-            things = [thing for thing in scenes[n].objects if thing.kind == nouns[token]]
-            row, column = IGNORE, IGNORE
-            if len(things) == 1:
-                row, column = (min(GRID - 1, int(GRID * x)) for x in (things[0].y, things[0].x))
-            found.append((place, row, column, min(MOST_THINGS, len(things))))
-    return torch.tensor(found, dtype=torch.long).view(-1, 4)
-
-
 class WrittenBatches(Dataset):
     """Batch k of stage 0, always the same for the same seed and k."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int, phases: Sequence[Phase], blind: float):
         """Args: the tokenizer; seed of the run; its phases; share of batches that withhold the picture."""
         self.asker, self.writer, self.first = Asker(tokenizer), Writer(tokenizer), tokenizer.bos_token_id
-        self.seed, self.blind, self.nouns = seed, blind, noun_tokens(tokenizer)
+        self.seed, self.blind, self._facts = seed, blind, FactFinder(tokenizer)
         self.plan = [phase for phase in phases for _ in range(phase.steps)]
 
     def __len__(self) -> int:
@@ -215,7 +190,7 @@ class WrittenBatches(Dataset):
         n, none = len(encoded), torch.zeros(0, dtype=torch.long)
         pack = make_pack(encoded, 1)
         first = torch.zeros(n, 1, dtype=torch.long)
-        return Reading(pack, first, none, none, torch.zeros(0), first.bool(), none.view(-1, 4))
+        return Reading(pack, first, none, none, torch.zeros(0), first.bool(), none.view(-1, 3))
 
     def _lay_out(self, scenes, written, encoded, cells: int, rng: np.random.Generator) -> Reading:
         marks = [mark_cells(scene) for scene in scenes]
@@ -237,7 +212,7 @@ class WrittenBatches(Dataset):
         pack = make_pack(encoded, 1 + cells, after=1 + CELLS)
         joined = [torch.from_numpy(np.concatenate(parts)) for parts in (spots, words, weights)]
         places, begins = torch.from_numpy(np.stack(positions)), torch.from_numpy(np.stack(firsts))
-        return Reading(pack, places, joined[0], joined[1], joined[2], begins, find_nouns(scenes, pack, self.nouns))
+        return Reading(pack, places, joined[0], joined[1], joined[2], begins, self._facts.find(scenes, pack))
 
 
 @dataclass(frozen=True)

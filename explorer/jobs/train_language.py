@@ -20,6 +20,7 @@ from explorer.jobs.align import written_vectors
 from explorer.jobs.answers import Answered, summarise
 from explorer.jobs.lm_data import Asker, Phase, Reading, WrittenBatches
 from explorer.jobs.lm_tokenizer import IMAGE, make_tokenizer
+from explorer.jobs.noun_facts import FACTS, fact_losses, option_tokens
 from explorer.jobs.run import Log, make_optimizers, rate_share, save_state, step_optimizers
 from explorer.jobs.settings import save_settings
 from explorer.jobs.written_pictures import GRID, Writer
@@ -27,7 +28,7 @@ from explorer.models.hardware import choose_device, choose_dtype
 from explorer.models.language import LanguageShape, make_language
 from explorer.models.packed import IGNORE, answer_greedily, read_pack
 from explorer.scenes.kinds import KINDS
-from explorer.scenes.layout import MOST_THINGS, make_scene, random_seed
+from explorer.scenes.layout import make_scene, random_seed
 from explorer.scenes.questions import make_questions
 from explorer.services.judging import is_right
 
@@ -42,9 +43,8 @@ class LanguageSettings:
         phases: in order, see ``lm_data.Phase``; a table each in a settings file.
         blind: share of batches without a picture, so that the model also knows what words alone tell.
         noise: largest spread of what is added to the cells of a picture, in units of the embeddings' own spread.
-        hints: weight of the help that goes away: to tell after the second block each cell's row and column and whether
-            a thing begins there, and after the third, of each noun of a question, where the only thing of that kind is
-            and how many there are.
+        hints: weight of the help that goes away: to tell after the second block each cell's row and column, after the
+            third whether a thing begins there, and at each noun of a question what it has to find (``noun_facts.FACTS``).
         learning_rate, matrix_learning_rate: of AdamW (embeddings, norms) and of Muon (the matrices of the blocks).
         warmup, cooldown: shares of all steps in which the rates rise from 0 and fall to 0.
         device, dtype: by default what this machine has and is fastest in.
@@ -53,11 +53,11 @@ class LanguageSettings:
     out: str = "runs/language"
     start: str = ""
     seed: int = 0
-    blocks: int = 4
-    width: int = 192
-    mlp_width: int = 512
-    heads: int = 4
-    spread: float = 0.07
+    blocks: int = LanguageShape.blocks
+    width: int = LanguageShape.width
+    mlp_width: int = LanguageShape.mlp_width
+    heads: int = LanguageShape.heads
+    spread: float = LanguageShape.spread
     phases: tuple[Phase, ...] = (Phase(400, 16, 6, 60, plain=True), Phase(4000))
     blind: float = 0.06
     noise: float = 1.0
@@ -121,12 +121,6 @@ def join_plurals(embedding: Tensor, tokenizer: Any, share: float = 0.85) -> None
                 embedding[many] = common + share * own[0] + (1 - share**2) ** 0.5 * own[1]
 
 
-def _place_loss(logits: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Cross-entropy of row and column together; logits [n, 2 * GRID]."""
-    row, column = logits.split(GRID, -1)
-    return F.cross_entropy(row, rows) + F.cross_entropy(column, columns)
-
-
 class LanguageRun:
     """A run that can be stopped at any step and resumed to the same result."""
 
@@ -152,8 +146,11 @@ class LanguageRun:
             model = make_language(settings.shape(), self.tokenizer, settings.seed)
             join_plurals(model.model.embed_tokens.weight, self.tokenizer)
         self.model = model.to(self.device)
-        told = (2 * GRID, 1, 2 * GRID, MOST_THINGS + 1)  # a cell's place, whether a thing begins; a noun's place, count
-        self.hints = nn.ModuleList([nn.Linear(settings.width, n) for n in told]).to(self.device)
+        classes = {"cell": 2 * GRID, "begins": 1} | {
+            k: v.options for k, v in FACTS.items() if isinstance(v.options, int)
+        }
+        self.hints = nn.ModuleDict({name: nn.Linear(settings.width, n) for name, n in classes.items()}).to(self.device)
+        self.options = option_tokens(self.tokenizer)
         self.optimizers = make_optimizers(
             [self.model, self.hints], settings.learning_rate, settings.matrix_learning_rate
         )
@@ -195,19 +192,14 @@ class LanguageRun:
     def _hint(self, reading: Reading, seen: list[Tensor], shape: torch.Size) -> tuple[Tensor, dict[str, float]]:
         """Loss of the help; ``seen`` as ``read_pack`` gives it, ``shape`` [N, P, D] of the prefix."""
         split = shape[0] * shape[1]
-        cells = seen[1][:split].view(shape)[:, 1:]
+        cells, later = (seen[min(block, len(seen)) - 1][:split].view(shape)[:, 1:] for block in (2, 3))
         at = (reading.positions[:, 1:] - 1).flatten()
-        where = _place_loss(self.hints[0](cells).flatten(0, 1), at // GRID, at % GRID)
-        what = F.binary_cross_entropy_with_logits(self.hints[1](cells)[..., 0], reading.firsts[:, 1:].float())
-        loss, row = 0.5 * where + 2 * what, {"place": where.item(), "begins": what.item()}
-        if (reading.nouns[:, 1] != IGNORE).any():
-            tokens, rows, columns, counts = reading.nouns.T
-            # Normalised, since what several blocks have added is loud.
-            states = F.rms_norm(seen[min(2, len(seen) - 1)][split + tokens], shape[-1:])
-            found = _place_loss(self.hints[2](states), rows, columns)
-            many = F.cross_entropy(self.hints[3](states), counts)
-            loss, row = loss + 0.5 * found + many, row | {"noun_place": found.item(), "noun_count": many.item()}
-        return loss, row
+        row, column = self.hints["cell"](cells).flatten(0, 1).split(GRID, -1)
+        where = F.cross_entropy(row, at // GRID) + F.cross_entropy(column, at % GRID)
+        what = F.binary_cross_entropy_with_logits(self.hints["begins"](later)[..., 0], reading.firsts[:, 1:].float())
+        loss, told = 0.5 * where + 2 * what, {"place": where.item(), "begins": what.item()}
+        found = fact_losses(self.model, reading.told, seen, split, self.options, self.hints)
+        return loss + 0.5 * sum(found.values()), told | {name: part.item() for name, part in found.items()}
 
     def train(self, until: int | None = None) -> None:
         """Train to the end of the plan, or to step ``until``."""

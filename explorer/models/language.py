@@ -28,9 +28,9 @@ class LanguageShape:
         positions: longest text, with its picture.
     """
 
-    blocks: int = 4
+    blocks: int = 6
     width: int = 192
-    mlp_width: int = 512
+    mlp_width: int = 256
     heads: int = 4
     spread: float = 0.07
     positions: int = 512

@@ -80,8 +80,14 @@ def save_checkpoints(folder):
 
 
 @pytest.fixture(scope="session")
+def clip(tmp_path_factory):
+    """Id of the encoder in use."""
+    return str(tmp_path_factory.getbasetemp() / "e2e0" / "clip")
+
+
+@pytest.fixture(scope="session")
 def vit(tmp_path_factory):
-    """Id of another encoder than the one in use."""
+    """Id of another encoder."""
     return str(tmp_path_factory.getbasetemp() / "e2e0" / "vit")
 
 

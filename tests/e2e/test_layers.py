@@ -258,14 +258,17 @@ def test_a_phone_never_scrolls_sideways(open_page):
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
 
 
-def test_another_encoder_of_another_depth(open_page, vit):
-    """The last test: it changes the encoder in use."""
+def choose_encoder(page, encoder, layers):
+    page.click(".encoder summary")
+    page.fill(".wanted", encoder)
+    page.click(".choose button")
+    page.wait_for_function("n => document.querySelectorAll('.frame').length === n", arg=layers)
+
+
+def test_another_encoder_of_another_depth(open_page, vit, clip):
     page = open_page()
     choose_mode(page, "text")
-    page.click(".encoder summary")
-    page.fill(".wanted", vit)
-    page.click(".choose button")
-    page.wait_for_function("document.querySelectorAll('.frame').length === 5")
+    choose_encoder(page, vit, 5)
     assert text(page, ".enc-name") == "vit" and "layer 3" in text(page, ".layer-out")
     assert page.locator("input[name=lv-mode][value=text]").is_disabled()
     assert page.locator("input[name=lv-mode][value=pca]").is_checked()
@@ -274,3 +277,4 @@ def test_another_encoder_of_another_depth(open_page, vit):
     page.mouse.click(box["x"] + 20, box["y"] + 20)
     answered(page, "chosen patch")
     assert text(page, ".readout") == "Patch in row 1, column 1: cosine 1.00 with the chosen patch"
+    choose_encoder(page, clip, LAYERS)  # all pages share one

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny_family
 import torch
-from transformers import LlamaForCausalLM
+from transformers import AutoTokenizer, LlamaForCausalLM
 
 from explorer.cli_checkpoints import add_train_family
 from explorer.jobs.align import Moments, start_projections, written_vectors
@@ -15,15 +15,14 @@ from explorer.jobs.lm_data import (
     Phase,
     PictureBatches,
     WrittenBatches,
-    find_nouns,
-    noun_tokens,
     place_caption,
 )
+from explorer.jobs.noun_facts import FACTS, FactFinder
 from explorer.jobs.train_checkpoint import CheckpointSettings, FamilyRun, train_checkpoints
 from explorer.jobs.train_language import LanguageRun, LanguageSettings, embed_reading
 from explorer.jobs.written_pictures import CELLS, Notation, Writer, mark_cells
 from explorer.models.family import layer_states, load_checkpoint
-from explorer.models.language import LanguageShape, make_language
+from explorer.models.language import LANGUAGE, LanguageShape, make_language
 from explorer.models.packed import IGNORE, make_pack
 from explorer.models.projections import LayerProjections
 from explorer.records import SettingsError
@@ -224,14 +223,60 @@ def test_one_head_of_each_of_the_first_blocks_tells_columns_at_the_start(words):
     assert rows.std(-1).min() > 0.02 and (apart + torch.eye(12)).min() > 1e-3  # and no two columns see the same twice
 
 
-def test_find_nouns_tells_where_the_only_one_is_and_how_many_there_are(words):
-    several = replace(scene(), objects=(*scene().objects, SceneObject("dog", 0.6, 0.6, 0.1)))
-    texts = [[("Is there a hot dog?", "yes")], [("How many dogs are there?", "2"), ("Is there a giraffe?", "no")]]
+@pytest.fixture(scope="module")
+def shipped_words():
+    return AutoTokenizer.from_pretrained(LANGUAGE)
+
+
+def find_facts(words, scenes, texts):
+    """Words of questions, in order, that have to find something, and what."""
     pack = make_pack(Asker(words).encode(texts), 1)
-    found = find_nouns([scene(), several], pack, noun_tokens(words))
-    assert words.convert_ids_to_tokens(pack.tokens[found[:, 0]].tolist())[1:] == ["dogs", "giraffe"]
-    assert found[1:, 1:].tolist() == [[IGNORE, IGNORE, 2], [IGNORE, IGNORE, 0]]
-    assert len(found) == 3 or found[0, 1:].tolist() == [6, 9, 1]
+    found = {}
+    for place, fact, option in FactFinder(words).find(scenes, pack).tolist():
+        name = list(FACTS)[fact]
+        options = FACTS[name].options
+        word = words.convert_ids_to_tokens(pack.tokens[place].item())
+        found.setdefault((place, word), {})[name] = option if isinstance(options, int) else options[option]
+    return [(word, found[place, word]) for place, word in sorted(found)]
+
+
+def test_each_noun_is_told_what_it_has_to_find(shipped_words):
+    several = replace(scene(), objects=(*scene().objects, SceneObject("dog", 0.6, 0.6, 0.1)))
+    texts = [
+        [("Where is the dog?", "top left"), ("Which is larger, the circle or the dog?", "circle")],
+        [("How many dogs are there?", "2"), ("Is there a giraffe?", "no"), ("The circle and the dogs?", "no")],
+    ]
+    found = find_facts(shipped_words, [scene(), several], texts)
+    assert [word for word, _ in found] == ["dog", "circle", "dog", "circle", "dogs", "giraffe", "circle", "dogs"]
+    dog, circle, beside, _, dogs, giraffe, again, last = (told for _, told in found)
+    where = {"row": 1, "column": 1, "upright": "top", "sideways": "left", "count": "1"}
+    assert dog.items() >= where.items() and "colour" not in dog
+    assert circle == again and (circle["colour"], circle["row"], circle["column"]) == ("red", 10, 4)
+    assert beside.items() >= (where | {"beside": "right", "over": "below"}).items()
+    assert dogs == last == {"count": "2"} and giraffe == {"count": "0"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Is the dog in the top left?", {"top": "yes", "left": "yes"}),
+        ("Is the dog in the bottom middle?", {"bottom": "no", "middle": "no"}),
+        ("Is the dog in the middle left?", {"middle": "no", "left": "yes"}),
+        ("In a grid of three rows and three columns, is the dog in the top right cell?", {"top": "yes", "right": "no"}),
+        ("Is the circle blue?", {"blue": "no"}),
+        ("Is there a red circle?", {"circle": "yes"}),
+        ("Are there three circles?", {"circles": "no"}),
+        ("Is there exactly one dog?", {"dog": "yes"}),
+        ("Is the circle to the left of the dog?", {"dog": "no"}),
+        ("Is the dog above the circle?", {"circle": "yes"}),
+        ("Is the dog bigger than the circle?", {"circle": "no"}),
+        ("Is there a dog?", {}),
+    ],
+)
+def test_a_statement_is_told_whether_it_is_so(shipped_words, text, told):
+    for answer, expected in (("yes", told), ("top", {})):
+        found = find_facts(shipped_words, [scene()], [[(text, answer)]])
+        assert {word: facts["so"] for word, facts in found if "so" in facts} == expected
 
 
 def checkpoint_settings(out, folders, **changes):

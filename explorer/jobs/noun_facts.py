@@ -1,0 +1,180 @@
+"""What a question's nouns have to find in a picture before it can be answered; stage 0 asks for it on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from explorer.jobs.written_pictures import GRID
+from explorer.models.packed import IGNORE, Pack
+from explorer.scenes.captions import NUMBERS
+from explorer.scenes.facts import LARGER_RATIO, LEAST_DISTANCE, area, axis_held_out
+from explorer.scenes.kinds import COLOURS, KINDS
+from explorer.scenes.layout import MOST_THINGS
+from explorer.scenes.scene import Scene, SceneObject, held_out_count
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing to find.
+
+    Attributes:
+        block: after this block of the language model, counted from 1, the noun's state should tell it.
+        options: what it can be: words, which the state then names by the model's own embeddings, so that a later block
+            finds them as it finds equal words; or a number of classes.
+    """
+
+    block: int
+    options: tuple[str, ...] | int
+
+
+_SIZES = 6  # classes of a thing's area, each half as large again as the one before
+FACTS = {
+    "row": Fact(3, GRID),
+    "column": Fact(3, GRID),
+    "size": Fact(3, _SIZES),
+    "upright": Fact(3, ("top", "middle", "bottom")),
+    "sideways": Fact(3, ("left", "center", "right")),
+    "colour": Fact(3, tuple(COLOURS)),
+    "count": Fact(4, tuple(str(n) for n in range(MOST_THINGS + 1))),
+    # Of the first noun of a question, told by the second.
+    "beside": Fact(4, ("left", "right")),
+    "over": Fact(4, ("above", "below")),
+    "larger": Fact(4, ("larger", "smaller")),
+    # At a word that states one of these, or at the noun if that comes later, in questions to be answered by yes or no.
+    "so": Fact(5, ("no", "yes")),
+}
+
+
+def option_tokens(tokenizer: Any) -> dict[str, list[int]]:
+    """The tokens of the options of those ``FACTS`` that words tell."""
+    worded = {name: list(fact.options) for name, fact in FACTS.items() if not isinstance(fact.options, int)}
+    return {name: tokenizer.convert_tokens_to_ids(words) for name, words in worded.items()}
+
+
+def fact_losses(
+    language: Any, told: Tensor, seen: list[Tensor], split: int, options: dict[str, list[int]], heads: Any
+) -> dict[str, Tensor]:
+    """Cross-entropy of the facts that are told, by name.
+
+    Args:
+        language: a LlamaForCausalLM.
+        told: as ``FactFinder.find`` gives it.
+        seen: states after each block, as ``read_pack`` gives them.
+        split: how many of these are of the pictures and stand before the questions.
+        options: as ``option_tokens`` gives them.
+        heads: a ModuleDict for the facts without words.
+    """
+    losses = {}
+    for k, (name, fact) in enumerate(FACTS.items()):
+        places, _, right = told[told[:, 1] == k].T
+        if len(places):
+            states = language.model.norm(seen[min(fact.block, len(seen)) - 1][split + places])
+            logits = language.lm_head(states)[:, options[name]] if name in options else heads[name](states)
+            losses[name] = F.cross_entropy(logits.float(), right)
+    return losses
+
+
+def _of_one(kind: str, things: list[SceneObject]) -> dict[str, int]:
+    """What the things of a kind have, as places among the options of ``FACTS``."""
+    told = {} if held_out_count(kind, len(things)) else {"count": min(MOST_THINGS, len(things))}
+    if len(things) != 1:
+        return told
+    [thing] = things
+    row, column = (min(GRID - 1, int(GRID * x)) for x in (thing.y, thing.x))
+    told |= {"row": row, "column": column, "upright": 3 * row // GRID, "sideways": 3 * column // GRID}
+    told["size"] = min(_SIZES - 1, max(0, int(log(area(thing) / 0.01) / log(1.5))))
+    if thing.colour:
+        told["colour"] = list(COLOURS).index(thing.colour)
+    return told
+
+
+def _of_two(a: SceneObject, b: SceneObject) -> dict[str, int]:
+    """How the first is to the second, where that is clear and no combination kept for tests."""
+    told = {}
+    for axis, (name, apart) in enumerate((("beside", a.x - b.x), ("over", a.y - b.y))):
+        if abs(apart) >= LEAST_DISTANCE and not axis_held_out(a.kind, b.kind, axis):
+            told[name] = int(apart > 0)
+    ratio = area(a) / area(b)
+    if max(ratio, 1 / ratio) >= LARGER_RATIO:
+        told["larger"] = int(ratio < 1)
+    return told
+
+
+class FactFinder:
+    """Tells what the nouns of questions have to find; for one tokenizer."""
+
+    def __init__(self, tokenizer: Any):
+        """Look up the tokens that name kinds, and those that a statement is true or false by."""
+
+        def ids(*words: str) -> list[int]:
+            # A word's last token; with a tokenizer that learned these words, mostly its only one.
+            return [tokenizer(word, add_special_tokens=False).input_ids[-1] for word in words]
+
+        kinds: dict[int, set[str]] = {}
+        for name, kind in KINDS.items():
+            for token in ids(kind.name, kind.plural):
+                kinds.setdefault(token, set()).add(name)
+        self._nouns = {token: names.pop() for token, names in kinds.items() if len(names) == 1}
+        words = {
+            name: fact.options for name, fact in FACTS.items() if name != "so" and not isinstance(fact.options, int)
+        }
+        said = [(name, word, k) for name, options in words.items() for k, word in enumerate(options)]
+        said += [("count", word, n) for n, word in enumerate(NUMBERS)]
+        said += [(name, word, 1) for name in ("upright", "sideways") for word in ("middle", "center", "centre")]
+        self._said: dict[int, dict[str, int]] = {}
+        for name, word, option in [*said, ("larger", "bigger", 0)]:
+            self._said.setdefault(ids(word)[0], {})[name] = option
+        self._upright, self._sideways, self._middle = ids("top", "bottom"), ids("left", "right"), ids("middle")[0]
+        self._grid, self._replies = ids("rows", "columns"), ids("yes", "no")
+
+    def find(self, scenes: list[Scene], pack: Pack) -> Tensor:
+        """Look at all questions of a pack.
+
+        Args:
+            scenes: what is asked about.
+            pack: the questions, some for each scene.
+
+        Returns:
+            Tensor: int64 [K, 3], for each fact its place among the pack's tokens, which of ``FACTS`` it is, and which
+            of that one's options is right.
+        """
+        names, found = list(FACTS), []
+        tokens, targets = pack.tokens.tolist(), pack.targets.tolist()
+        of = (pack.slots // pack.longest).tolist()  # the question
+        starts = [k for k in range(len(of)) if k == 0 or of[k] != of[k - 1]]
+        for start, end in zip(starts, [*starts[1:], len(of)], strict=True):
+            at = range(start, end)
+            nouns = [(k, self._nouns[tokens[k]]) for k in at if tokens[k] in self._nouns]
+            things = {kind: [thing for thing in scenes[of[start] // pack.most].objects if thing.kind == kind]
+                      for _, kind in nouns}  # fmt: skip
+            for k, kind in nouns:
+                found += [(k, names.index(name), option) for name, option in _of_one(kind, things[kind]).items()]
+            known = _of_one(nouns[0][1], things[nouns[0][1]]) if len(things) == 1 else {}
+            ready = nouns[0][0] if nouns else end
+            if len(things) == 2 and all(len(some) == 1 for some in things.values()):
+                (first,), (second,) = things.values()
+                known, ready = _of_two(first, second), next(k for k, kind in nouns if kind == second.kind)
+                found += [(ready, names.index(name), option) for name, option in known.items()]
+            if next((t for t in targets[start:end] if t != IGNORE), IGNORE) in self._replies:
+                found += [(max(k, ready), names.index("so"), so) for k, so in self._agree(tokens, at, known)]
+        return torch.tensor(found, dtype=torch.long).view(-1, 3)
+
+    def _agree(self, tokens: list[int], at: range, known: dict[str, int]) -> list[tuple[int, int]]:
+        """Places of words that state something about what is known, and whether (1) or not (0) it is so."""
+        found = []
+        for k in at:
+            stated = {name: option for name, option in self._said.get(tokens[k], {}).items() if name in known}
+            before, after = tokens[max(at.start, k - 1)], tokens[min(at.stop - 1, k + 1)]
+            if tokens[k] == self._middle and after in self._sideways:
+                stated.pop("sideways", None)
+            if tokens[k] == self._middle and before in self._upright:
+                stated.pop("upright", None)
+            if stated and after not in self._grid:
+                found.append((k, int(all(known[name] == option for name, option in stated.items()))))
+        return found
