@@ -298,13 +298,6 @@ listenToXray(addLayers);
 listenToDial(addLayers);
 listenToTaking();
 
-function follow(target, kind, act) {
-  target.addEventListener(kind, function once(event) {
-    if (element.isConnected) act(event);
-    else target.removeEventListener(kind, once);
-  });
-}
-
 follow(document, "vle-unanswered-question", () => { setBusy(false); $(".xray-progress").hidden = $(".xray-stop").hidden = true; });
 new MutationObserver(redraw).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 let width = 0;

@@ -32,7 +32,11 @@ def answers_view(value: dict[str, Any]) -> gr.HTML:
         html_template=joined("answers_view.html"),
         css_template=joined("answers_view.css", "export.css"),
         js_on_load=joined(
-            "export.js", "layers_view.colour.js", *(f"answers_view.{part}.js" for part in SCRIPTS), "answers_view.js"
+            "follow.js",
+            "export.js",
+            "layers_view.colour.js",
+            *(f"answers_view.{part}.js" for part in SCRIPTS),
+            "answers_view.js",
         ),
         apply_default_css=False,
         elem_id="answers-view",

@@ -178,13 +178,6 @@ function drawKnown() {
 
 // ---- listening -----------------------------------------------------------------------------------------------------
 
-function follow(target, kind, act) {
-  target.addEventListener(kind, function once(event) {
-    if (element.isConnected) act(event);
-    else target.removeEventListener(kind, once);
-  });
-}
-
 const dragsFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
 
 $(".add").addEventListener("click", () => $(".files").click());

@@ -36,7 +36,7 @@ def header(
         value=value,  # type: ignore[arg-type]
         html_template=joined("header.html"),
         css_template=joined("header.css"),
-        js_on_load=joined("header.js", "header.link.js"),
+        js_on_load=joined("follow.js", "header.js", "header.link.js"),
         apply_default_css=False,
         elem_id="page-header",
         status=status,

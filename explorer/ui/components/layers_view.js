@@ -347,18 +347,10 @@ function groupsChanged() {
 }
 
 function byKey(event) {
-  const step = { "[": -1, "]": 1 }[event.key];
-  const typing = event.target.closest?.("input[type=text], textarea, select, [contenteditable]");
-  if (!step || typing || event.ctrlKey || event.metaKey || !D || !element.offsetParent) return;
+  const step = layerStep(event);
+  if (!step || !D || !element.offsetParent) return;
   event.preventDefault();
   setLayer(S.layer + step);
-}
-
-function follow(target, kind, act) {
-  target.addEventListener(kind, function once(event) {
-    if (element.isConnected) act(event);
-    else target.removeEventListener(kind, once);
-  });
 }
 
 listenToPicture(choosePatch);

@@ -62,13 +62,6 @@ const titleOf = (id) => known.find((one) => one.id === id)?.title ?? id;
 const readsOf = (id) => known.find((one) => one.id === id)?.reads ?? "";
 const nameOf = (id) => [titleOf(id), readsOf(id)].filter(Boolean).join(" · ");
 
-function follow(target, kind, act) {
-  target.addEventListener(kind, function once(event) {
-    if (element.isConnected) act(event);
-    else target.removeEventListener(kind, once);
-  });
-}
-
 // ---- files to take away --------------------------------------------------------------------------------------------
 
 function save(blob, name) {

@@ -29,7 +29,7 @@ def stress_view(value: dict[str, Any]) -> gr.HTML:
         value=value,  # type: ignore[arg-type]
         html_template=joined("stress_view.html"),
         css_template=joined("stress_view.css"),
-        js_on_load=joined(*(f"stress_view.{part}.js" for part in SCRIPTS), "stress_view.js"),
+        js_on_load=joined("follow.js", *(f"stress_view.{part}.js" for part in SCRIPTS), "stress_view.js"),
         apply_default_css=False,
         elem_id="stress-view",
         current=None,

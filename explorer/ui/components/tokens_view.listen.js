@@ -44,18 +44,10 @@ on(".tk-play", "click", () => {
 });
 
 function byKey(event) {
-  const step = { "[": -1, "]": 1 }[event.key];
-  const typing = event.target.closest?.("input[type=text], input[type=number], textarea, select, [contenteditable]");
-  if (!step || typing || event.ctrlKey || event.metaKey || !D || !visible()) return;
+  const step = layerStep(event);
+  if (!step || !D || !visible()) return;
   event.preventDefault();
   setLayer(S.layer + step);
-}
-
-function follow(target, kind, act) {
-  target.addEventListener(kind, function once(event) {
-    if (element.isConnected) act(event);
-    else target.removeEventListener(kind, once);
-  });
 }
 
 listenToCloud(pointAtSlot, chooseSlot, mark);

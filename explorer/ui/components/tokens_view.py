@@ -31,6 +31,7 @@ def tokens_view(value: dict[str, Any], *, most_pictures: int, most_clusters: int
         html_template=joined("tokens_view.html"),
         css_template=joined("tokens_view.css", "export.css"),
         js_on_load=joined(
+            "follow.js",
             "export.js",
             "layers_view.colour.js",
             *(f"tokens_view.{part}.js" for part in SCRIPTS),
