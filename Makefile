@@ -1,7 +1,6 @@
 # Every target sets up .venv by itself; the second time that costs nothing.
 PYTHON ?= python3
 BIN := .venv/bin
-BOTH := -n 2 --dist loadfile  # two processes, a file of tests in one
 
 .PHONY: app test test-all check format
 
@@ -9,16 +8,16 @@ app: .venv/app
 	$(BIN)/python app.py
 
 test: .venv/dev
-	$(BIN)/python -m pytest $(BOTH)
+	$(BIN)/python -m pytest
 
 test-all: .venv/dev
-	$(BIN)/python -m pytest $(BOTH) --slow
+	$(BIN)/python -m pytest --slow
 
 check: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
-	$(BIN)/python -m pytest $(BOTH)
+	$(BIN)/python -m pytest
 
 format: .venv/dev
 	$(BIN)/ruff format .

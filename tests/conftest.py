@@ -4,18 +4,17 @@ import pytest
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers on two cores
 
 
 def pytest_addoption(parser):
-    parser.addoption("--slow", action="store_true", help="also run the tests at real sizes")
+    parser.addoption("--slow", action="store_true", help="also run the tests at real sizes and in a browser")
 
 
 def pytest_collection_modifyitems(config, items):
-    items.sort(key=lambda item: "e2e" in item.path.parts)  # the browser's event loop stays open once it runs
+    # The browser's event loop stays open once it runs; and all pages share one encoder, which the very last test changes.
+    items.sort(key=lambda item: ("e2e" in item.path.parts, item.name == "test_another_encoder_of_another_depth"))
     if config.getoption("--slow"):
         return
     for item in items:
-        if "slow" in item.keywords:
-            item.add_marker(pytest.mark.skip(reason="real size: run with --slow"))
+        if "slow" in item.keywords or "e2e" in item.path.parts:
+            item.add_marker(pytest.mark.skip(reason="real size, or in a browser: run with --slow"))
