@@ -11,8 +11,7 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    # The browser's event loop stays open once it runs; and all pages share one encoder, which the very last test changes.
-    items.sort(key=lambda item: ("e2e" in item.path.parts, item.name == "test_another_encoder_of_another_depth"))
+    items.sort(key=lambda item: "e2e" in item.path.parts)  # the browser's event loop stays open once it runs
     if config.getoption("--slow"):
         return
     for item in items:

@@ -49,12 +49,12 @@ FACTS = {
     # At a word that states one of these, or at the noun if that comes later, in questions to be answered by yes or no.
     "so": Fact(5, ("no", "yes")),
 }
+_WORDED = {name: list(fact.options) for name, fact in FACTS.items() if not isinstance(fact.options, int)}
 
 
 def option_tokens(tokenizer: Any) -> dict[str, list[int]]:
     """The tokens of the options of those ``FACTS`` that words tell."""
-    worded = {name: list(fact.options) for name, fact in FACTS.items() if not isinstance(fact.options, int)}
-    return {name: tokenizer.convert_tokens_to_ids(words) for name, words in worded.items()}
+    return {name: tokenizer.convert_tokens_to_ids(words) for name, words in _WORDED.items()}
 
 
 def fact_losses(
@@ -75,7 +75,8 @@ def fact_losses(
         places, _, right = told[told[:, 1] == k].T
         if len(places):
             states = language.model.norm(seen[min(fact.block, len(seen)) - 1][split + places])
-            logits = language.lm_head(states)[:, options[name]] if name in options else heads[name](states)
+            worded = name in options  # of the head, only the rows of these words are needed
+            logits = F.linear(states, language.lm_head.weight[options[name]]) if worded else heads[name](states)
             losses[name] = F.cross_entropy(logits.float(), right)
     return losses
 
@@ -121,10 +122,7 @@ class FactFinder:
             for token in ids(kind.name, kind.plural):
                 kinds.setdefault(token, set()).add(name)
         self._nouns = {token: names.pop() for token, names in kinds.items() if len(names) == 1}
-        words = {
-            name: fact.options for name, fact in FACTS.items() if name != "so" and not isinstance(fact.options, int)
-        }
-        said = [(name, word, k) for name, options in words.items() for k, word in enumerate(options)]
+        said = [(name, word, k) for name, words in _WORDED.items() for k, word in enumerate(words) if name != "so"]
         said += [("count", word, n) for n, word in enumerate(NUMBERS)]
         said += [(name, word, 1) for name in ("upright", "sideways") for word in ("middle", "center", "centre")]
         self._said: dict[int, dict[str, int]] = {}
@@ -153,10 +151,9 @@ class FactFinder:
             nouns = [(k, self._nouns[tokens[k]]) for k in at if tokens[k] in self._nouns]
             things = {kind: [thing for thing in scenes[of[start] // pack.most].objects if thing.kind == kind]
                       for _, kind in nouns}  # fmt: skip
-            for k, kind in nouns:
-                found += [(k, names.index(name), option) for name, option in _of_one(kind, things[kind]).items()]
-            known = _of_one(nouns[0][1], things[nouns[0][1]]) if len(things) == 1 else {}
-            ready = nouns[0][0] if nouns else end
+            told = {kind: _of_one(kind, some) for kind, some in things.items()}
+            found += [(k, names.index(name), option) for k, kind in nouns for name, option in told[kind].items()]
+            known, ready = (told[nouns[0][1]], nouns[0][0]) if len(told) == 1 else ({}, end)
             if len(things) == 2 and all(len(some) == 1 for some in things.values()):
                 (first,), (second,) = things.values()
                 known, ready = _of_two(first, second), next(k for k, kind in nouns if kind == second.kind)
