@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 from explorer.jobs.encoder_data import encoder_pixels
 from explorer.jobs.lm_tokenizer import english_words
 from explorer.jobs.noun_facts import FactFinder
-from explorer.jobs.written_pictures import CELLS, Notation, Writer, mark_cells
+from explorer.jobs.written_pictures import CELLS, Notation, Writer, covered_cells
 from explorer.models.packed import Pack, make_pack
 from explorer.scenes.captions import NUMBERS, article, join, make_caption, noun, plural
 from explorer.scenes.facts import CELLS as PLACES
@@ -109,7 +109,6 @@ class Reading:
         pack: the questions.
         positions: int64 [N, P], positions of the prefix: 0 for the first token, 1 + cell for the others.
         spots, words, weights: parallel, [E]: a word's place in the flattened [N, P], its token, its weight.
-        firsts: bool [N, P], whether a thing begins there.
         told: int64 [K, 3], what the questions' nouns have to find, see ``noun_facts.FactFinder``.
     """
 
@@ -118,12 +117,11 @@ class Reading:
     spots: Tensor
     words: Tensor
     weights: Tensor
-    firsts: Tensor
     told: Tensor
 
     def to(self, device: torch.device) -> Reading:
         """The same on another device."""
-        names = ("positions", "spots", "words", "weights", "firsts", "told")
+        names = ("positions", "spots", "words", "weights", "told")
         return replace(self, pack=self.pack.to(device), **{name: getattr(self, name).to(device) for name in names})
 
 
@@ -190,16 +188,15 @@ class WrittenBatches(Dataset):
         n, none = len(encoded), torch.zeros(0, dtype=torch.long)
         pack = make_pack(encoded, 1)
         first = torch.zeros(n, 1, dtype=torch.long)
-        return Reading(pack, first, none, none, torch.zeros(0), first.bool(), none.view(-1, 3))
+        return Reading(pack, first, none, none, torch.zeros(0), none.view(-1, 3))
 
     def _lay_out(self, scenes, written, encoded, cells: int, rng: np.random.Generator) -> Reading:
-        marks = [mark_cells(scene) for scene in scenes]
-        cells = max(cells, *(int(covered.sum()) for covered, _ in marks))
-        positions, spots, words, weights, firsts = [], [], [], [], []
+        covered = [covered_cells(scene) for scene in scenes]
+        cells = max(cells, *(int(some.sum()) for some in covered))
+        positions, spots, words, weights = [], [], [], []
         for n, (at, tokens, weight) in enumerate(written):
-            covered, begins = marks[n]
             # What is kept: things first, then ground by chance; the position of what is left out stays empty.
-            order = np.argsort(rng.random(CELLS) - covered, kind="stable")
+            order = np.argsort(rng.random(CELLS) - covered[n], kind="stable")
             kept = np.sort(order[:cells])
             place = np.full(CELLS, -1)
             place[kept] = n * (1 + cells) + 1 + np.arange(cells)
@@ -208,11 +205,10 @@ class WrittenBatches(Dataset):
             spots.append(place[at][there])
             words.append(tokens[there])
             weights.append(weight[there])
-            firsts.append(np.concatenate([[False], begins[kept]]))
         pack = make_pack(encoded, 1 + cells, after=1 + CELLS)
         joined = [torch.from_numpy(np.concatenate(parts)) for parts in (spots, words, weights)]
-        places, begins = torch.from_numpy(np.stack(positions)), torch.from_numpy(np.stack(firsts))
-        return Reading(pack, places, joined[0], joined[1], joined[2], begins, self._facts.find(scenes, pack))
+        places = torch.from_numpy(np.stack(positions))
+        return Reading(pack, places, joined[0], joined[1], joined[2], self._facts.find(scenes, pack))
 
 
 @dataclass(frozen=True)

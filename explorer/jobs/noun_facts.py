@@ -14,7 +14,7 @@ from explorer.jobs.written_pictures import GRID
 from explorer.models.packed import IGNORE, Pack
 from explorer.scenes.captions import NUMBERS
 from explorer.scenes.facts import LARGER_RATIO, LEAST_DISTANCE, area, axis_held_out
-from explorer.scenes.kinds import COLOURS, KINDS
+from explorer.scenes.kinds import COLOURS, KINDS, WORDS
 from explorer.scenes.layout import MOST_THINGS
 from explorer.scenes.scene import Scene, SceneObject, held_out_count
 
@@ -41,6 +41,7 @@ FACTS = {
     "upright": Fact(3, ("top", "middle", "bottom")),
     "sideways": Fact(3, ("left", "center", "right")),
     "colour": Fact(3, tuple(COLOURS)),
+    "says": Fact(3, tuple(word.lower() for word in WORDS)),
     "count": Fact(4, tuple(str(n) for n in range(MOST_THINGS + 1))),
     # Of the first noun of a question, told by the second.
     "beside": Fact(4, ("left", "right")),
@@ -121,7 +122,14 @@ class FactFinder:
         for name, kind in KINDS.items():
             for token in ids(kind.name, kind.plural):
                 kinds.setdefault(token, set()).add(name)
-        self._nouns = {token: names.pop() for token, names in kinds.items() if len(names) == 1}
+        # What is asked about: the first of these tables that a question's words are in; "say" and "word" stand in
+        # other questions too.
+        self._nouns = (
+            dict.fromkeys(ids("sign", "text", "board", "written", "read"), "sign"),
+            {token: names.pop() for token, names in kinds.items() if len(names) == 1},
+            dict.fromkeys(ids("thing", "things", "object", "objects"), "thing")
+            | dict.fromkeys(ids("say", "word"), "sign"),
+        )
         said = [(name, word, k) for name, words in _WORDED.items() for k, word in enumerate(words) if name != "so"]
         said += [("count", word, n) for n, word in enumerate(NUMBERS)]
         said += [(name, word, 1) for name in ("upright", "sideways") for word in ("middle", "center", "centre")]
@@ -148,10 +156,14 @@ class FactFinder:
         starts = [k for k in range(len(of)) if k == 0 or of[k] != of[k - 1]]
         for start, end in zip(starts, [*starts[1:], len(of)], strict=True):
             at = range(start, end)
-            nouns = [(k, self._nouns[tokens[k]]) for k in at if tokens[k] in self._nouns]
-            things = {kind: [thing for thing in scenes[of[start] // pack.most].objects if thing.kind == kind]
-                      for _, kind in nouns}  # fmt: skip
+            scene = scenes[of[start] // pack.most]
+            nouns = next(
+                filter(None, ([(k, table[tokens[k]]) for k in at if tokens[k] in table] for table in self._nouns)), []
+            )
+            things = {kind: [thing for thing in scene.objects if kind in (thing.kind, "thing")] for _, kind in nouns}
             told = {kind: _of_one(kind, some) for kind, some in things.items()}
+            if scene.sign and "sign" in told:
+                told["sign"] = {"says": WORDS.index(scene.sign.word)}
             found += [(k, names.index(name), option) for k, kind in nouns for name, option in told[kind].items()]
             known, ready = (told[nouns[0][1]], nouns[0][0]) if len(told) == 1 else ({}, end)
             if len(things) == 2 and all(len(some) == 1 for some in things.values()):

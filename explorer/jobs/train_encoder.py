@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 import string
 import time
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ class EncoderSettings:
         scenes: how many different scenes the windows are cut from; at most 16,384 stay in memory.
         words_weight: of the loss of the caption's words beside CLIP's loss (see ``words_loss``).
         patch_words_weight: of the same loss read from the patches, each word from the patch that says it loudest.
+        letters: whether the letters of a word that the caption quotes count among the caption's words.
         learning_rate: of AdamW, for all that is not a matrix of a block.
         matrix_learning_rate: of Muon, for the matrices of the blocks.
         warmup, cooldown: shares of all steps in which the rates rise from 0, and fall to 0.
@@ -65,6 +67,7 @@ class EncoderSettings:
     scenes: int = 12_000
     words_weight: float = 1.0
     patch_words_weight: float = 0.0
+    letters: bool = False
     learning_rate: float = 1.5e-3
     matrix_learning_rate: float = 0.02
     weight_decay: float = 0.05
@@ -166,7 +169,7 @@ def words_loss(logits: Tensor, tokens: Tensor, weights: Tensor) -> Tensor:
 
     Args:
         logits: [B, vocabulary].
-        tokens: int64 [B, length], the captions.
+        tokens: int64 [B, length], the captions' words.
         weights: [vocabulary], inverse document frequencies; 0 for tokens that are no words.
     """
     target = torch.zeros_like(logits).scatter_(1, tokens, 1.0) * weights + 1e-9
@@ -241,13 +244,17 @@ class EncoderRun:
         texts = F.normalize(self.model.text_projection(self.model.text_model(**tokens).pooler_output), dim=-1)
         logits = self.model.logit_scale.exp().clamp(max=100) * F.normalize(images, dim=-1) @ texts.T
         loss = contrastive_loss(logits, captions)
-        rarity = self._rarity(tokens["input_ids"])
-        words = words_loss(self.head(images), tokens["input_ids"], rarity)
+        said = tokens["input_ids"]
+        if self.settings.letters:
+            spelled = [" ".join("".join(re.findall(r'"(\w+)"', caption)[:1])) for caption in captions]
+            said = torch.cat([said, self.tokenizer(spelled, padding=True, return_tensors="pt")["input_ids"]], 1)
+        rarity = self._rarity(said)
+        words = words_loss(self.head(images), said, rarity)
         every = loss + self.settings.words_weight * words
         row = {}
         if self.settings.patch_words_weight:
             loudest = self.head(seen[:, 1:]).amax(1)
-            patches = words_loss(loudest, tokens["input_ids"], rarity)
+            patches = words_loss(loudest, said, rarity)
             every = every + self.settings.patch_words_weight * patches
             row = {"patches": round(float(patches.detach()), 4)}
         every.backward()

@@ -43,8 +43,8 @@ class LanguageSettings:
         phases: in order, see ``lm_data.Phase``; a table each in a settings file.
         blind: share of batches without a picture, so that the model also knows what words alone tell.
         noise: largest spread of what is added to the cells of a picture, in units of the embeddings' own spread.
-        hints: weight of the help that goes away: to tell after the second block each cell's row and column, after the
-            third whether a thing begins there, and at each noun of a question what it has to find (``noun_facts.FACTS``).
+        hints: weight of the help that goes away: to tell after the second block each cell's row and column, and later,
+            at each noun of a question, what it has to find (``noun_facts.FACTS``).
         learning_rate, matrix_learning_rate: of AdamW (embeddings, norms) and of Muon (the matrices of the blocks).
         warmup, cooldown: shares of all steps in which the rates rise from 0 and fall to 0.
         device, dtype: by default what this machine has and is fastest in.
@@ -146,9 +146,7 @@ class LanguageRun:
             model = make_language(settings.shape(), self.tokenizer, settings.seed)
             join_plurals(model.model.embed_tokens.weight, self.tokenizer)
         self.model = model.to(self.device)
-        classes = {"cell": 2 * GRID, "begins": 1} | {
-            k: v.options for k, v in FACTS.items() if isinstance(v.options, int)
-        }
+        classes = {"cell": 2 * GRID} | {k: v.options for k, v in FACTS.items() if isinstance(v.options, int)}
         self.hints = nn.ModuleDict({name: nn.Linear(settings.width, n) for name, n in classes.items()}).to(self.device)
         self.options = option_tokens(self.tokenizer)
         self.optimizers = make_optimizers(
@@ -192,14 +190,13 @@ class LanguageRun:
     def _hint(self, reading: Reading, seen: list[Tensor], shape: torch.Size) -> tuple[Tensor, dict[str, float]]:
         """Loss of the help; ``seen`` as ``read_pack`` gives it, ``shape`` [N, P, D] of the prefix."""
         split = shape[0] * shape[1]
-        cells, later = (seen[min(block, len(seen)) - 1][:split].view(shape)[:, 1:] for block in (2, 3))
+        cells = seen[min(2, len(seen)) - 1][:split].view(shape)[:, 1:]
         at = (reading.positions[:, 1:] - 1).flatten()
         row, column = self.hints["cell"](cells).flatten(0, 1).split(GRID, -1)
         where = F.cross_entropy(row, at // GRID) + F.cross_entropy(column, at % GRID)
-        what = F.binary_cross_entropy_with_logits(self.hints["begins"](later)[..., 0], reading.firsts[:, 1:].float())
-        loss, told = 0.5 * where + 2 * what, {"place": where.item(), "begins": what.item()}
         found = fact_losses(self.model, reading.told, seen, split, self.options, self.hints)
-        return loss + 0.5 * sum(found.values()), told | {name: part.item() for name, part in found.items()}
+        told = {"place": where.item()} | {name: part.item() for name, part in found.items()}
+        return 0.5 * (where + sum(found.values())), told
 
     def train(self, until: int | None = None) -> None:
         """Train to the end of the plan, or to step ``until``."""

@@ -1,6 +1,7 @@
 """Written pictures: a scene as a grid of words, which stand where a real picture's tokens would stand.
 
 A word's vector is its embedding in the language model; a cell that several things share holds the sum of their words.
+At its middle each thing also says "thing", so that things are counted and not the cells they fill.
 A language model that has learned to read these knows what "left of" or "how many" mean before it sees a picture; a
 linear projector then only has to turn an encoder's patches into such words.
 """
@@ -14,7 +15,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from explorer.jobs.lm_tokenizer import IMAGE
-from explorer.scenes.kinds import EMOJI, KINDS
+from explorer.scenes.kinds import EMOJI, KINDS, WORDS
 from explorer.scenes.scene import Scene, SceneObject
 from explorer.scenes.sprites import box
 
@@ -76,8 +77,10 @@ class Writer:
     @staticmethod
     def _words() -> set[str]:
         colours = "red orange yellow green blue purple black white grey"
-        grounds = "grass sand snow a road water field sky photo blurred striped checked dotted background and sign"
-        return {*KINDS, *colours.split(), *grounds.split(), *"abcdefghijklmnopqrstuvwxyz"}
+        grounds = (
+            "grass sand snow a road water field sky photo blurred striped checked dotted background and sign thing"
+        )
+        return {*KINDS, *colours.split(), *grounds.split(), *(word.lower() for word in WORDS)}
 
     def write(
         self, scene: Scene, notation: Notation, rng: np.random.Generator
@@ -95,9 +98,12 @@ class Writer:
                 other = EMOJI[int(rng.integers(len(EMOJI)))].name
                 shares.append(([other], notation.doubt * weight))
             shares.append(([thing.kind, *([thing.colour] if thing.colour else [])], (1 - notation.doubt) * weight))
-        shares += self._sign(scene, notation)
+        if scene.sign:
+            board = notation.thing * cover(scene.sign.box())
+            shares += [(["sign"], 0.5 * board), ([scene.sign.word.lower()], board)]
         taken = np.clip(sum((share for _, share in shares), np.zeros(CELLS)), 0, 1)
         shares += [(words, notation.ground * (1 - taken) * share) for words, share in _ground(scene)]
+        shares += [(["thing"], notation.thing * cover(_middle(thing))) for thing in scene.objects]
         entries = [(share, token) for words, share in shares for word in words for token in self._ids[word]]
         if not entries:
             return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
@@ -105,19 +111,6 @@ class Writer:
         which, cells = np.nonzero(weights > 0.04)
         tokens = np.array([token for _, token in entries])[which]
         return cells, tokens, weights[which, cells].astype(np.float32)
-
-    @staticmethod
-    def _sign(scene: Scene, notation: Notation) -> list[tuple[list[str], np.ndarray]]:
-        if scene.sign is None:
-            return []
-        left, top, right, bottom = scene.sign.box()
-        step = (right - left) / (len(scene.sign.word) + 0.8)
-        found = [(["sign"], 0.5 * notation.thing * cover((left, top, right, bottom)))]
-        for k, letter in enumerate(scene.sign.word.lower()):
-            start = left + (k + 0.4) * step
-            share = cover((start, top, start + step, bottom))
-            found.append(([letter] if letter.isalpha() else [], notation.thing * share))
-        return found
 
 
 def _ground(scene: Scene) -> list[tuple[list[str], np.ndarray]]:
@@ -130,12 +123,14 @@ def _ground(scene: Scene) -> list[tuple[list[str], np.ndarray]]:
     return [(["sky"], 1 - below), (words, below)]
 
 
-def mark_cells(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """Which cells some thing or the sign covers, and which are the first of a thing, row by row; bool [CELLS] each."""
-    covered = cover(scene.sign.box()) > 0.2 if scene.sign else np.zeros(CELLS, bool)
-    firsts = np.zeros(CELLS, bool)
-    for thing in scene.objects:
-        share = thing_cells(thing)
-        covered |= share > 0.2
-        firsts[int(np.argmax(share >= 0.5 * share.max()))] = True
-    return covered | firsts, firsts
+def _middle(thing: SceneObject) -> tuple[float, float, float, float]:
+    """A box of the size of a cell around the middle of a thing."""
+    half = 0.5 / GRID
+    return thing.x - half, thing.y - half, thing.x + half, thing.y + half
+
+
+def covered_cells(scene: Scene) -> np.ndarray:
+    """Which cells some thing or the sign covers, bool [CELLS]."""
+    shares = [thing_cells(thing) + cover(_middle(thing)) for thing in scene.objects]
+    shares += [cover(scene.sign.box())] if scene.sign else []
+    return sum(shares, np.zeros(CELLS)) > 0.2

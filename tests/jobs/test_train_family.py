@@ -20,7 +20,7 @@ from explorer.jobs.lm_data import (
 from explorer.jobs.noun_facts import FACTS, FactFinder
 from explorer.jobs.train_checkpoint import CheckpointSettings, FamilyRun, train_checkpoints
 from explorer.jobs.train_language import LanguageRun, LanguageSettings, embed_reading
-from explorer.jobs.written_pictures import CELLS, Notation, Writer, mark_cells
+from explorer.jobs.written_pictures import CELLS, Notation, Writer
 from explorer.models.family import layer_states, load_checkpoint
 from explorer.models.language import LANGUAGE, LanguageShape, make_language
 from explorer.models.packed import IGNORE, make_pack
@@ -65,14 +65,19 @@ def test_a_written_picture_has_each_word_where_its_thing_is(words):
     assert (1, 1) in strongest["dog"] and all(row <= 2 and col <= 2 for row, col in strongest["dog"])
     assert all(4 <= row <= 7 and col >= 8 for row, col in strongest["hot dog"])
     assert strongest["red"] == strongest["circle"] and all(row >= 8 for row, _ in strongest["red"])
-    assert min(col for _, col in strongest["t"]) < min(col for _, col in strongest["e"]) < 7
+    assert strongest["tea"] and all(row in (2, 3, 4) and 3 <= col <= 8 for row, col in strongest["tea"])
 
 
-def test_marks_are_the_first_cells_of_things():
-    covered, firsts = mark_cells(scene())
-    assert firsts.sum() == 3 and (covered | ~firsts).all()
-    rows = sorted(int(cell) // 12 for cell in np.flatnonzero(firsts))
-    assert rows[0] <= 1 and 4 <= rows[1] <= 6 and rows[2] >= 8
+def test_each_thing_is_written_once_at_its_middle(shipped_words):
+    cells, tokens, weights = Writer(shipped_words).write(scene(), Notation(), np.random.default_rng(0))
+    middles = np.zeros(CELLS)
+    here = tokens == shipped_words.convert_tokens_to_ids("thing")
+    np.add.at(middles, cells[here], weights[here])
+    assert middles.sum() == pytest.approx(3, abs=0.1)
+    middles = middles.reshape(12, 12)
+    for thing in scene().objects:
+        row, column = (int(12 * place) for place in (thing.y, thing.x))
+        assert middles[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2].sum() == pytest.approx(1, abs=0.1)
 
 
 def test_place_captions_say_what_is_where():
@@ -254,6 +259,14 @@ def test_each_noun_is_told_what_it_has_to_find(shipped_words):
     assert circle == again and (circle["colour"], circle["row"], circle["column"]) == ("red", 10, 4)
     assert beside.items() >= (where | {"beside": "right", "over": "below"}).items()
     assert dogs == last == {"count": "2"} and giraffe == {"count": "0"}
+    texts = [
+        [("How many things do you see?", "3"), ("What does the sign say?", "tea"), ("Would you say it is a car?", "no")]
+    ]
+    assert find_facts(shipped_words, [scene()], texts) == [
+        ("things", {"count": "3"}),
+        ("sign", {"says": "tea"}),
+        ("car", {"count": "0"}),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -270,6 +283,9 @@ def test_each_noun_is_told_what_it_has_to_find(shipped_words):
         ("Is the circle to the left of the dog?", {"dog": "no"}),
         ("Is the dog above the circle?", {"circle": "yes"}),
         ("Is the dog bigger than the circle?", {"circle": "no"}),
+        ("Are there 3 things in the picture?", {"things": "yes"}),
+        ('Does the sign say "tea"?', {"tea": "yes"}),
+        ('Is the word on the sign "boat"?', {"boat": "no"}),
         ("Is there a dog?", {}),
     ],
 )
