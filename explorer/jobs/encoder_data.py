@@ -14,8 +14,8 @@ from torch.utils.data import Dataset
 from explorer.scenes.captions import inside, make_caption
 from explorer.scenes.kinds import WORDS
 from explorer.scenes.layout import invent_sign, make_scene
-from explorer.scenes.render import draw_sign, render
-from explorer.scenes.scene import Scene
+from explorer.scenes.render import draw_sign, letter_boxes, render
+from explorer.scenes.scene import Scene, Sign
 from explorer.scenes.sprites import box
 
 PATCH_PX = 14
@@ -96,10 +96,32 @@ def write_sign(scene: Scene, image: np.ndarray, words: int, rng: np.random.Gener
     return replace(scene, objects=left, sign=sign), np.asarray(canvas)
 
 
+def sign_labels(sign: Sign, top: int, rows: int) -> np.ndarray:
+    """What each patch of a strip shows of a sign, int64 [rows*12, 2]: which letter of its word, and which of ``WORDS``.
+
+    Args:
+        sign: whose word is one of ``WORDS``.
+        top: of the strip, in pixels.
+        rows: of the strip, in patches.
+
+    Returns:
+        np.ndarray: letters 0 to 25 where a patch's middle lies within one, the word where it lies on the board; -1
+        elsewhere.
+    """
+    x, y = np.meshgrid((np.arange(GRID) + 0.5) / GRID, (top / PATCH_PX + np.arange(rows) + 0.5) / GRID)
+    labels = np.full((rows, GRID, 2), -1)
+    for k, (left, above, right, below) in enumerate([*letter_boxes(sign), sign.box()]):
+        here = (x >= left) & (x < right) & (y >= above) & (y < below)
+        what = (0, ord(sign.word[k].lower()) - ord("a")) if k < len(sign.word) else (1, WORDS.index(sign.word))
+        labels[here, what[0]] = what[1]
+    return labels.reshape(-1, 2)
+
+
 class Windows(Dataset):
     """Batch k of a run, always the same for the same seed and k, so that a resumed run sees what it would have seen.
 
-    Each item is (pixels uint8 [B, 3, rows*14, columns*14], first patches int64 [B, 2], captions).
+    Each item is (pixels uint8 [B, 3, rows*14, columns*14], first patches int64 [B, 2], captions, signs), the last of
+    strips as ``sign_labels`` gives them, int64 [B, rows*12, 2], of others empty.
     """
 
     def __init__(self, seed: int, plan: list[Step], scenes: int):
@@ -110,11 +132,11 @@ class Windows(Dataset):
         """Number of steps."""
         return len(self.plan)
 
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor, list[str]]:
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor, list[str], Tensor]:
         """The batch of a step."""
         plan = self.plan[step]
         rng = np.random.default_rng((self.seed, step))
-        pixels, firsts, captions = [], [], []
+        pixels, firsts, captions, signs = [], [], [], []
         while len(pixels) < plan.batch:
             scene, image = drawn_scene(int(rng.integers(self.scenes)))
             if plan.words:
@@ -122,6 +144,8 @@ class Windows(Dataset):
                     continue
                 scene, image = write_sign(scene, image, plan.words, rng)
             top, left = choose_window(scene, plan, rng)
+            if plan.words and scene.sign:
+                signs.append(sign_labels(scene.sign, top, plan.rows))
             cut = (
                 left / IMAGE_PX,
                 top / IMAGE_PX,
@@ -137,4 +161,6 @@ class Windows(Dataset):
             pixels.append(window)
             firsts.append((round(top / PATCH_PX), round(left / PATCH_PX)))
             captions.append(make_caption(scene, rng, cut))
-        return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2), torch.tensor(firsts), captions
+        shown = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
+        labels = torch.from_numpy(np.stack(signs)) if signs else torch.zeros(0, 0, 2, dtype=torch.long)
+        return shown, torch.tensor(firsts), captions, labels

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import math
-import re
 import string
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +18,7 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTextConf
 
 from explorer.jobs.encoder_data import GRID, IMAGE_PX, PATCH_PX, Step, Windows
 from explorer.jobs.muon import Muon
-from explorer.jobs.run import save_state, step_optimizers
+from explorer.jobs.run import Log, save_state, step_optimizers
 from explorer.jobs.settings import save_settings
 from explorer.scenes.captions import make_caption
 from explorer.scenes.kinds import WORDS
@@ -43,7 +40,7 @@ class EncoderSettings:
         scenes: how many different scenes the windows are cut from; at most 16,384 stay in memory.
         words_weight: of the loss of the caption's words beside CLIP's loss (see ``words_loss``).
         patch_words_weight: of the same loss read from the patches, each word from the patch that says it loudest.
-        letters: whether the letters of a word that the caption quotes count among the caption's words.
+        signs_weight: of the cross-entropy of the letter, and of the word, that a strip's patches are asked for.
         learning_rate: of AdamW, for all that is not a matrix of a block.
         matrix_learning_rate: of Muon, for the matrices of the blocks.
         warmup, cooldown: shares of all steps in which the rates rise from 0, and fall to 0.
@@ -67,7 +64,7 @@ class EncoderSettings:
     scenes: int = 12_000
     words_weight: float = 1.0
     patch_words_weight: float = 0.0
-    letters: bool = False
+    signs_weight: float = 0.0
     learning_rate: float = 1.5e-3
     matrix_learning_rate: float = 0.02
     weight_decay: float = 0.05
@@ -169,7 +166,7 @@ def words_loss(logits: Tensor, tokens: Tensor, weights: Tensor) -> Tensor:
 
     Args:
         logits: [B, vocabulary].
-        tokens: int64 [B, length], the captions' words.
+        tokens: int64 [B, length], the captions.
         weights: [vocabulary], inverse document frequencies; 0 for tokens that are no words.
     """
     target = torch.zeros_like(logits).scatter_(1, tokens, 1.0) * weights + 1e-9
@@ -204,6 +201,8 @@ class EncoderRun:
         if settings.init:
             self.model.load_state_dict(CLIPModel.from_pretrained(settings.init, dtype=torch.float32).state_dict())
         self.head = torch.nn.Linear(settings.projection, len(self.tokenizer))
+        letters, words = list(string.ascii_lowercase), [word.lower() for word in WORDS]
+        self.signs = [[self.tokenizer(text).input_ids[-2] for text in texts] for texts in (letters, words)]
         blocks = {id(p) for n, p in self.model.named_parameters() if ".layers." in n and p.ndim == 2}
         matrices = [p for p in self.model.parameters() if id(p) in blocks]
         others = [p for p in (*self.model.parameters(), *self.head.parameters()) if id(p) not in blocks]
@@ -235,8 +234,10 @@ class EncoderRun:
         }
         save_state(state, self.out / "state.pt")
 
-    def train_step(self, pixels: Tensor, firsts: Tensor, captions: list[str], total: int) -> dict[str, Any]:
-        """One update; returns what is logged."""
+    def train_step(
+        self, pixels: Tensor, firsts: Tensor, captions: list[str], signs: Tensor, total: int
+    ) -> dict[str, float]:
+        """One update on what ``Windows`` gives; returns what is logged."""
         share = rate(self.step, total, self.settings)
         seen = embed_windows(self.model, pixels, firsts)
         images = seen[:, 0]
@@ -244,30 +245,31 @@ class EncoderRun:
         texts = F.normalize(self.model.text_projection(self.model.text_model(**tokens).pooler_output), dim=-1)
         logits = self.model.logit_scale.exp().clamp(max=100) * F.normalize(images, dim=-1) @ texts.T
         loss = contrastive_loss(logits, captions)
-        said = tokens["input_ids"]
-        if self.settings.letters:
-            spelled = [" ".join("".join(re.findall(r'"(\w+)"', caption)[:1])) for caption in captions]
-            said = torch.cat([said, self.tokenizer(spelled, padding=True, return_tensors="pt")["input_ids"]], 1)
-        rarity = self._rarity(said)
-        words = words_loss(self.head(images), said, rarity)
+        rarity = self._rarity(tokens["input_ids"])
+        words = words_loss(self.head(images), tokens["input_ids"], rarity)
         every = loss + self.settings.words_weight * words
-        row = {}
+        row: dict[str, float] = {}
         if self.settings.patch_words_weight:
             loudest = self.head(seen[:, 1:]).amax(1)
-            patches = words_loss(loudest, said, rarity)
+            patches = words_loss(loudest, tokens["input_ids"], rarity)
             every = every + self.settings.patch_words_weight * patches
-            row = {"patches": round(float(patches.detach()), 4)}
+            row["patches"] = float(patches.detach())
+        if self.settings.signs_weight and len(signs):
+            for name, ids, shown in zip(("letter", "word"), self.signs, signs.unbind(-1), strict=True):
+                said, right = self.head(seen[:, 1:][shown >= 0])[:, ids], shown[shown >= 0]
+                every = every + self.settings.signs_weight * F.cross_entropy(said, right)
+                row[name] = float((said.argmax(1) == right).float().mean())
         every.backward()
         norm = step_optimizers(self.optimizers, self.trained, share)
         logits, loss = logits.detach(), loss.detach()
         best = logits.argmax(1).tolist()
-        right = sum(captions[k] == caption for k, caption in zip(best, captions, strict=True)) / len(captions)
+        found = sum(captions[k] == caption for k, caption in zip(best, captions, strict=True)) / len(captions)
         self.step += 1
         return {
-            "loss": round(float(loss), 4),
-            "words": round(float(words.detach()), 4),
-            "retrieval": round(right, 4),
-            "grad": round(norm, 3),
+            "loss": float(loss),
+            "words": float(words.detach()),
+            "retrieval": found,
+            "gradient": norm,
             "rate": share,
             **row,
         }
@@ -286,25 +288,15 @@ class EncoderRun:
         stop = min(until or len(plan), len(plan))
         data = Windows(self.settings.seed, plan, self.settings.scenes)
         loader = DataLoader(data, batch_size=None, sampler=range(self.step, stop), num_workers=self.settings.workers)
-        saved = time.monotonic()
-        with (self.out / "log.csv").open("a", newline="") as file:
-            log = csv.writer(file)
-            for pixels, firsts, captions in tqdm(loader, initial=self.step, total=stop, desc="encoder"):
-                began = time.monotonic()
-                row = self.train_step(pixels, firsts, captions, len(plan))
-                log.writerow(
-                    [
-                        self.step,
-                        plan[self.step - 1].rows,
-                        plan[self.step - 1].batch,
-                        *row.values(),
-                        round(time.monotonic() - began, 2),
-                    ]
-                )
-                file.flush()
-                if time.monotonic() - saved > 60 * self.settings.save_minutes:
-                    self.save()
-                    saved = time.monotonic()
+        log, saved = Log(self.out, self.step), time.monotonic()
+        for shown in tqdm(loader, initial=self.step, total=stop, desc="encoder"):
+            began, step = time.monotonic(), plan[self.step]
+            row = self.train_step(*shown, len(plan))
+            log.add(self.step, {"rows": step.rows, "batch": step.batch, **row, "seconds": time.monotonic() - began})
+            if time.monotonic() - saved > 60 * self.settings.save_minutes:
+                self.save()
+                saved = time.monotonic()
+        log.close()
         self.save()
 
     def export(self, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:

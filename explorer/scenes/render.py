@@ -56,11 +56,27 @@ def draw_sign(canvas: Image.Image, sign: Sign, px: int) -> None:
     draw.rounded_rectangle(
         (left, top, right, bottom), 0.012 * px, fill=sign.board, outline=sign.ink, width=max(1, px // 168)
     )
+    middle = ((left + right) / 2, (top + bottom) / 2)
+    draw.text(middle, sign.word, fill=sign.ink, font=_fitting_font(sign, px), anchor="mm")
+
+
+def _fitting_font(sign: Sign, px: int) -> ImageFont.FreeTypeFont:
+    """The font in the size in which the sign's word fits its board."""
     font = _font(sign.font if sign.font in FONTS else FONTS[0], max(4, round(0.72 * sign.height * px)))
     room = 0.9 * sign.width * px
     if (wide := font.getlength(sign.word)) > room:
         font = _font(font.path.rsplit("/", 1)[-1][:-4], max(4, int(font.size * room / wide)))
-    draw.text(((left + right) / 2, (top + bottom) / 2), sign.word, fill=sign.ink, font=font, anchor="mm")
+    return font
+
+
+def letter_boxes(sign: Sign, px: int = PEOPLE_PX) -> list[tuple[float, float, float, float]]:
+    """Left, top, right and bottom of each letter of a sign's word, as shares of the picture's side."""
+    font = _fitting_font(sign, px)
+    ends = [font.getlength(sign.word[:k]) / px for k in range(len(sign.word) + 1)]
+    start, half = sign.x - ends[-1] / 2, 0.36 * font.size / px  # capitals are about 0.72 of a font's size high
+    return [
+        (start + left, sign.y - half, start + right, sign.y + half) for left, right in zip(ends, ends[1:], strict=False)
+    ]
 
 
 @cache

@@ -1,3 +1,4 @@
+import csv
 import dataclasses
 import shutil
 
@@ -112,10 +113,23 @@ def test_batches_depend_on_seed_and_step_alone():
 def test_strips_hold_a_new_sign_and_the_caption_says_its_word():
     plan = EncoderSettings(phases=((4, 6, 3),), strips=(2, 3, 5)).plan()
     assert [step.rows for step in plan] == [6, 3, 6, 3] and plan[1].words < plan[3].words == len(WORDS)
-    pixels, firsts, captions = Windows(7, [Step(3, GRID, 12, words=4)], 6)[0]
+    pixels, firsts, captions, signs = Windows(7, [Step(3, GRID, 12, words=4)], 6)[0]
     assert pixels.shape == (12, 3, 3 * PATCH_PX, 168) and not firsts[:, 1].any()
     said = [next((word for word in WORDS if f'"{word}"' in caption), None) for caption in captions]
     assert {word for word in said if word} <= set(WORDS[:4]) and sum(word is not None for word in said) >= 8
+    assert signs.shape == (12, 36, 2)
+    for word, letters, boards in zip(said, *signs.unbind(-1), strict=True):
+        spelled = "".join(chr(ord("A") + letter) for letter in letters.tolist() if letter >= 0)
+        assert word is None or set(boards.tolist()) == {-1, WORDS.index(word)} and set(spelled) <= set(word)
+    assert torch.equal(Windows(7, [Step(6, 6, 3)], 6)[0][3], torch.zeros(0, 0, 2, dtype=torch.long))
+
+
+def test_patches_of_strips_are_asked_for_letters_and_words(finished, tmp_path):
+    out, _ = finished
+    shutil.copytree(out / "tokenizer", tmp_path / "tokenizer")
+    EncoderRun(dataclasses.replace(TINY, out=str(tmp_path), strips=(2, 3, 4), signs_weight=1.0)).train()
+    rows = list(csv.DictReader((tmp_path / "log.csv").open()))
+    assert [bool(row["letter"] and row["word"]) for row in rows] == [False, True, False, True, False]
 
 
 def test_a_new_sign_changes_its_place_alone_and_hides_what_it_covers():
