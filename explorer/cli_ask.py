@@ -75,8 +75,7 @@ def as_text(found: Answers) -> str:
     from explorer.services.ask import likeliest, seconds_as_text
     from explorer.services.pictures import printable
 
-    head = ("checkpoint", "reads", "answer", "likeliest", "seconds")
-    rows = [head]
+    rows: list[tuple[str, ...]] = [("checkpoint", "reads", "answer", "likeliest", "seconds")]
     for reply in found.replies:
         answer = reply.text if not reply.error else "–"
         cells = (reply.checkpoint, reply.reads, answer, likeliest(reply), seconds_as_text(reply))

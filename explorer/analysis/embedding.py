@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -107,9 +108,9 @@ def umap_coordinates(
     spread, closest = find_ab_params(1.0, 0.1)
     with _ONE_LAYOUT:
         tell(0.2)
-        graph, _, _ = fuzzy_simplicial_set(
+        graph: Any = fuzzy_simplicial_set(
             blank, indices.shape[1], random, "cosine", knn_indices=indices, knn_dists=distances
-        )
+        )[0]
         tell(0.3)
         told = {"disable": False, "file": _Teller(lambda share: tell(0.3 + 0.7 * share), epochs), "bar_format": "{n}"}
         found, _ = simplicial_set_embedding(
@@ -141,7 +142,8 @@ def tsne_coordinates(states: Tensor, start: np.ndarray) -> np.ndarray:
     first = start.reshape(-1, 2)
     first = (first / max(float(first[:, 0].std()), 1e-12) * 1e-4).astype(np.float32)
     perplexity = min(30.0, max(2.0, (len(unit) - 1) / 3))
-    fitted = TSNE(2, perplexity=perplexity, init=first, metric="cosine", random_state=0, n_jobs=-1)
+    how: Any = {"init": first, "metric": "cosine"}
+    fitted = TSNE(2, perplexity=perplexity, random_state=0, n_jobs=-1, **how)
     return fitted.fit_transform(unit).reshape(*states.shape[:2], 2).astype(np.float32)
 
 
@@ -190,7 +192,8 @@ def cluster(states: Tensor, clusters: int) -> np.ndarray:
     found = np.zeros(states.shape[:2], np.uint8)
     for layer in reversed(range(len(states))):
         unit = torch.nn.functional.normalize(states[layer].float(), dim=-1).cpu().numpy()
-        labels = KMeans(clusters, n_init=2, random_state=0).fit(unit).labels_
+        starts: Any = 2
+        labels = KMeans(clusters, n_init=starts, random_state=0).fit_predict(unit)
         if layer == len(states) - 1:
             new_numbers = np.argsort(np.argsort(-np.bincount(labels, minlength=clusters), kind="stable"))
         else:

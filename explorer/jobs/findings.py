@@ -86,7 +86,7 @@ def measure(columns: Sequence[dict[str, Any]], right: dict[str, np.ndarray], tas
         a ``Paired`` as a dict, "p_holm" and "ahead" (tasks on which the first has the higher accuracy, of how many).
         The verdict is that of individually trained checkpoints.
     """
-    found = [
+    found: list[dict[str, Any]] = [
         asdict(claim)
         | {
             "individual": _compare(claim, _by_layers(columns, INDIVIDUAL), right, task),

@@ -86,14 +86,14 @@ def _matrix(table: pd.DataFrame, tasks: list[str], first: str) -> list[str]:
 
 def _accuracies(found: Sweep) -> str:
     table = found.tables["accuracy"]
-    alone = table[table["kind"].isin([INDIVIDUAL, SEED, BASELINE])]
+    alone: Any = table[table["kind"].isin([INDIVIDUAL, SEED, BASELINE])]
     rows = _matrix(alone, found.tasks, "checkpoint")
     return "\n".join(["## Individually trained checkpoints and baselines, accuracy in %\n", *rows, ""])
 
 
 def _sweep(found: Sweep) -> str:
     table = found.tables["accuracy"]
-    swept = table[table["kind"] == ANY]
+    swept: Any = table[table["kind"] == ANY]
     if swept.empty:
         return ""
     note = "One checkpoint, trained on layers drawn at random, reads the layers named; accuracy in %.\n"
@@ -108,7 +108,8 @@ def _more(accuracy: pd.DataFrame) -> str:
         "kind and count, or of two kinds and a relation, that no training scene has. Count error: mean |said − true|.\n",
         "| checkpoint | task | pairs, % | never trained, % | n | count error |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
-    for row in accuracy[accuracy["kind"].isin([INDIVIDUAL, BASELINE])].to_dict("records"):
+    some: Any = accuracy[accuracy["kind"].isin([INDIVIDUAL, BASELINE])]
+    for row in some.to_dict("records"):
         if row["task"] == "all":
             continue
         pairs = "–" if pd.isna(row["pairs"]) else f"{100 * row['pairs']:.1f}"
@@ -122,7 +123,7 @@ def _more(accuracy: pd.DataFrame) -> str:
 
 
 def _agreement(table: pd.DataFrame) -> str:
-    if table.empty or not table["checkpoints"].max():
+    if not any(table["checkpoints"]):
         return ""
     lines = [
         "## Does mini-any stand in for individually trained checkpoints?\n",

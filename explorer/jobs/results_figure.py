@@ -30,8 +30,8 @@ def draw_figure(accuracy: pd.DataFrame, tasks: Sequence[str]) -> str:
     for k, task in enumerate(names):
         x = LEFT + (k % COLUMNS) * (PANEL + GAP)
         y = TOP + (k // COLUMNS) * (HEIGHT + GAP + 20)
-        some = accuracy[accuracy["task"] == task].to_dict("records")
-        parts += _panel(task, some, last, x, y)
+        some: Any = accuracy[accuracy["task"] == task]
+        parts += _panel(task, some.to_dict("records"), last, x, y)
     return "\n".join([*parts, "</svg>", ""])
 
 

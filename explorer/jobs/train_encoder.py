@@ -7,6 +7,7 @@ import string
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -93,7 +94,7 @@ def train_tokenizer(vocabulary: int, captions: int) -> CLIPTokenizer:
     return CLIPTokenizer().train_new_from_iterator(texts, vocabulary)
 
 
-def make_model(settings: EncoderSettings, tokenizer: CLIPTokenizer) -> CLIPModel:
+def make_model(settings: EncoderSettings, tokenizer: Any) -> CLIPModel:
     """The untrained model."""
     vision = CLIPVisionConfig(
         hidden_size=settings.width,
@@ -197,7 +198,7 @@ class EncoderRun:
         else:
             self.tokenizer = train_tokenizer(settings.vocabulary, settings.tokenizer_captions)
         self.tokenizer.save_pretrained(folder)
-        self.model = make_model(settings, self.tokenizer)
+        self.model: Any = make_model(settings, self.tokenizer)
         if settings.init:
             self.model.load_state_dict(CLIPModel.from_pretrained(settings.init, dtype=torch.float32).state_dict())
         self.head = torch.nn.Linear(settings.projection, len(self.tokenizer))
@@ -235,7 +236,7 @@ class EncoderRun:
         save_state(state, self.out / "state.pt")
 
     def train_step(
-        self, pixels: Tensor, firsts: Tensor, captions: list[str], signs: Tensor, total: int
+        self, total: int, pixels: Tensor, firsts: Tensor, captions: list[str], signs: Tensor
     ) -> dict[str, float]:
         """One update on what ``Windows`` gives; returns what is logged."""
         share = rate(self.step, total, self.settings)
@@ -291,7 +292,7 @@ class EncoderRun:
         log, saved = Log(self.out, self.step), time.monotonic()
         for shown in tqdm(loader, initial=self.step, total=stop, desc="encoder"):
             began, step = time.monotonic(), plan[self.step]
-            row = self.train_step(*shown, len(plan))
+            row = self.train_step(len(plan), *shown)
             log.add(self.step, {"rows": step.rows, "batch": step.batch, **row, "seconds": time.monotonic() - began})
             if time.monotonic() - saved > 60 * self.settings.save_minutes:
                 self.save()

@@ -183,7 +183,8 @@ def _facts(folder: Path) -> dict[str, Any]:
         facts = json.loads((folder / FACTS).read_text("utf-8"))
         if not facts["layers"] or not all(isinstance(layer, int) for layer in facts["layers"]):
             raise ValueError("its layers are no numbers")
-        facts["choosable"], facts["encoder"]
+        if missing := {"choosable", "encoder"} - set(facts):
+            raise ValueError(f"it does not say {' and '.join(sorted(missing))}")
         return facts
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / FACTS} cannot be read: {error}.") from None

@@ -44,7 +44,8 @@ class MiniParts:
             CheckpointError: it is damaged, its weights are no numbers, or it belongs to another encoder.
         """
         parts = read_parts(folder)
-        self.name, self.encoder, self.tokenizer = folder.name, encoder, parts.tokenizer
+        self.name, self.encoder = folder.name, encoder
+        self.tokenizer: Any = parts.tokenizer
         language: Any = parts.language.to(encoder.device).eval().requires_grad_(False)
         check_finite(self.name, language)
         if not torch.isfinite(parts.maps.sum() + parts.biases.sum()):
@@ -55,11 +56,11 @@ class MiniParts:
                 f"of {encoder.id!r} have {encoder.width}."
             )
         self._parts = parts
-        tokenizer: Any = parts.tokenizer
+        tokenizer = self.tokenizer
         self._tokens = lru_cache(1024)(lambda text: tuple(tokenizer(text, add_special_tokens=False).input_ids))
         self._strange = lru_cache(256)(lambda text: tuple(unknown_words(tokenizer, text)))
         self.known, self.choosable = tuple(parts.facts["layers"]), bool(parts.facts["choosable"])
-        reply, last = (self.token(text) for text in ("<reply>", parts.tokenizer.eos_token))
+        reply, last = (self.token(text) for text in ("<reply>", tokenizer.eos_token))
         self.language = language.model
         self.voice = Voice(language.model, language.lm_head, reply, last, threading.RLock())
         self.room = int(language.config.max_position_embeddings)

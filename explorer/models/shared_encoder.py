@@ -42,7 +42,8 @@ class SharedEncoder:
 
         self.id, self.device = id, device
         try:
-            self.model: Any = read_encoder(id).to(device)
+            encoder: Any = read_encoder(id)
+            self.model = encoder.to(device)
             self._images: Any = CLIPImageProcessor.from_pretrained(encoder_folder(id))
         except CheckpointError:
             raise

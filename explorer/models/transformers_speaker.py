@@ -204,7 +204,7 @@ class _Reading:
             return self._last
         from transformers import RepetitionPenaltyLogitsProcessor
 
-        read = torch.cat([self._ids, torch.tensor(said, dtype=self._ids.dtype, device=self._ids.device)])
+        read: Any = torch.cat([self._ids, torch.tensor(said, dtype=self._ids.dtype, device=self._ids.device)])
         return RepetitionPenaltyLogitsProcessor(penalty)(read[None], self._last[None].clone())[0]
 
     def probabilities(self) -> tuple[tuple[str, float], ...]:
@@ -225,10 +225,10 @@ class _Reading:
         whole = self._write([*_messages(self._asked), answered], False)
         before = self._tokenizer(self._text).input_ids
         after = self._tokenizer(whole).input_ids
-        tokens = after[len(before) :] if after[: len(before)] == before else []
+        tokens: list[int] = after[len(before) :] if after[: len(before)] == before else []
         if not tokens:
             tokens = self._tokenizer(text, add_special_tokens=False).input_ids
-        ends = self._speaker._ends
+        ends: Any = self._speaker._ends
         end = next((k for k, token in enumerate(tokens) if token in ends), len(tokens))
         return [*tokens[:end], tokens[end] if end < len(tokens) else ends[0]]
 

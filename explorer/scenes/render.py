@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
@@ -65,7 +66,7 @@ def _fitting_font(sign: Sign, px: int) -> ImageFont.FreeTypeFont:
     font = _font(sign.font if sign.font in FONTS else FONTS[0], max(4, round(0.72 * sign.height * px)))
     room = 0.9 * sign.width * px
     if (wide := font.getlength(sign.word)) > room:
-        font = _font(font.path.rsplit("/", 1)[-1][:-4], max(4, int(font.size * room / wide)))
+        font = _font(Path(str(font.path)).stem, max(4, int(font.size * room / wide)))
     return font
 
 
@@ -93,7 +94,7 @@ def _clouds(rng: np.random.Generator, px: int, cells: int) -> np.ndarray:
 
 def _blend(first: tuple[int, ...], second: tuple[int, ...], share: np.ndarray) -> np.ndarray:
     """Mix two colours, uint8 [rows, cols, 3], by ``share`` of the second."""
-    a, b = np.float32(first), np.float32(second)
+    a, b = np.array(first, np.float32), np.array(second, np.float32)
     return np.clip(a + (b - a) * share[..., None], 0, 255).astype(np.uint8)
 
 

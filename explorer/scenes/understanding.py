@@ -7,7 +7,7 @@ word that is left must be one that questions of that task use. What is not under
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -202,9 +202,9 @@ def answer(facts: Facts, asked: Meaning) -> str | None:
             return _yes(any(thing.colour == asked.colour for thing in things)) if not things else None
         return None if truth is None else _yes(truth == asked.colour)
     if asked.task == "position":
-        truth = _position(facts, *asked.kinds, SIDES.index(next(pair for pair in SIDES if asked.said in pair)))
+        truth = _position(facts, asked.kinds, SIDES.index(next(pair for pair in SIDES if asked.said in pair)))
         return None if truth is None else _yes(truth == asked.said)
-    truth = _larger(facts, *asked.kinds)
+    truth = _larger(facts, asked.kinds)
     return None if truth is None else _yes(truth == asked.kinds[0])
 
 
@@ -219,8 +219,8 @@ def _open(facts: Facts, asked: Meaning) -> str | None:
             return None if facts.scene.sign else str(len(facts.scene.objects))
         case "position":
             axes = (0, 1) if asked.axis is None else (asked.axis,)
-            found = [side for axis in axes if (side := _position(facts, *asked.kinds, axis))]
-            return found[0] if len(found) == 1 else _main_side(facts, *asked.kinds) if found else None
+            found = [side for axis in axes if (side := _position(facts, asked.kinds, axis))]
+            return found[0] if len(found) == 1 else _main_side(facts, asked.kinds) if found else None
         case "location":
             thing = _only(facts, asked.kinds[0])
             return cell_of(thing[0]) if thing else None
@@ -235,7 +235,7 @@ def _open(facts: Facts, asked: Meaning) -> str | None:
             sign = facts.scene.sign
             return sign.word if sign and sign.word in WORDS and facts.readable() else None
         case "larger":
-            larger = _larger(facts, *asked.kinds)
+            larger = _larger(facts, asked.kinds)
             return single(larger) if larger else None
     return None
 
@@ -259,30 +259,30 @@ def _only(facts: Facts, kind: str) -> tuple[SceneObject, tuple[float, ...]] | No
     return next((entry for entry in facts.unique if entry[0].kind == kind), None)
 
 
-def _position(facts: Facts, first: str, second: str, axis: int) -> str | None:
-    """Where the first is, seen from the second, along an axis; None where they are not clearly apart."""
-    a, b = _only(facts, first), _only(facts, second)
+def _position(facts: Facts, kinds: Sequence[str], axis: int) -> str | None:
+    """Where the first of two is, seen from the second, along an axis; None where they are not clearly apart."""
+    a, b = (_only(facts, kind) for kind in kinds)
     if a is None or b is None or not apart(a, b, axis):
         return None
     return SIDES[axis][0 if (a[0].x, a[0].y)[axis] < (b[0].x, b[0].y)[axis] else 1]
 
 
-def _main_side(facts: Facts, first: str, second: str) -> str | None:
+def _main_side(facts: Facts, kinds: Sequence[str]) -> str | None:
     """The side of one thing seen from another, where one direction is by far the larger."""
-    a, b = _only(facts, first), _only(facts, second)
+    a, b = (_only(facts, kind) for kind in kinds)
     if a is None or b is None:
         return None
     away = abs(a[0].x - b[0].x), abs(a[0].y - b[0].y)
     for axis in (0, 1):
         if away[1 - axis] <= 0.35 * away[axis]:
-            return _position(facts, first, second, axis)
+            return _position(facts, kinds, axis)
     return None
 
 
-def _larger(facts: Facts, first: str, second: str) -> str | None:
-    a, b = _only(facts, first), _only(facts, second)
+def _larger(facts: Facts, kinds: Sequence[str]) -> str | None:
+    a, b = (_only(facts, kind) for kind in kinds)
     if a is None or b is None:
         return None
     if clearly_larger(a[0], b[0]):
-        return first
-    return second if clearly_larger(b[0], a[0]) else None
+        return kinds[0]
+    return kinds[1] if clearly_larger(b[0], a[0]) else None

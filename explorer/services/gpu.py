@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 GPU_SECONDS = 120  # the longest that one question may hold the GPU
@@ -21,7 +22,7 @@ def on_zero_gpu() -> bool:
 def prepare() -> None:
     """Let ``spaces`` patch CUDA before torch is imported; does nothing elsewhere."""
     if on_zero_gpu():
-        import spaces  # noqa: F401
+        import_module("spaces")
 
 
 def gpu_generator(work: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
@@ -32,7 +33,7 @@ def gpu_generator(work: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[
     """
     if not on_zero_gpu():
         return work
-    import spaces
+    spaces = import_module("spaces")
 
     def generate(*given: Any) -> Iterator[Any]:
         yield from work(*given)

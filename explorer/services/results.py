@@ -55,8 +55,8 @@ class LayerSimilarity:
         label = "linear CKA" if kind == "cka" else "cosine"
         error = "<br>standard error %{customdata:.3f}" if found.pictures > 1 else ""
         says = f"layers %{{y}} and %{{x}}<br>{label} %{{z:.3f}}{error}<extra></extra>"
-        heat = go.Heatmap(z=found.mean, customdata=found.stderr, colorscale="Cividis", hovertemplate=says)
-        heat.colorbar.title.text = label
+        bar = {"title": {"text": label}}
+        heat = go.Heatmap(z=found.mean, colorbar=bar, customdata=found.stderr, colorscale="Cividis", hovertemplate=says)
         pictures = "one picture" if found.pictures == 1 else f"{found.pictures} pictures"
         title = f"Layers of {html.escape(self.encoder.title)}, {kind}, {pictures}"
         made = go.Figure(heat, {"title": {"text": title}, "width": 560, "height": 520})

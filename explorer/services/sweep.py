@@ -126,4 +126,4 @@ def paper_figures(store: Store) -> dict[str, Any] | None:
 
 
 def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return json.loads(table.to_json(orient="records"))
+    return json.loads(table.to_json(orient="records") or "[]")

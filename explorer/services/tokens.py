@@ -318,14 +318,8 @@ class TokenMaps:
             stride += 1
         taken = first.layout.patches.reshape(rows, cols)[::stride, ::stride]
         states = [one.states[:, 0, torch.from_numpy(taken.ravel())] for one in features]
-        board = Board(
-            first.encoder,
-            tuple(one.views[0] for one in features),
-            tuple(picture.name for picture in pictures),
-            *taken.shape,
-            (rows, cols),
-            stride,
-        )
+        views, names = tuple(one.views[0] for one in features), tuple(picture.name for picture in pictures)
+        board = Board(first.encoder, views, names, len(taken), taken.shape[1], (rows, cols), stride)
         return board, torch.cat(states, 1) if len(states) > 1 else states[0]
 
 

@@ -224,8 +224,8 @@ class StressTab:
     def _parting(self, session: Session, changed: stage.Change, pictures: list[Any]) -> Json:
         """Where the features part, or the sentence why that cannot be said now."""
         try:
-            distance, view, grid = stress.difference(self.context.explorer, *pictures, session.fit)
-            encoder = self.context.explorer.encoder
+            distance, view, grid = stress.difference(self.context.explorer, pictures[0], pictures[1], session.fit)
+            encoder: Any = self.context.explorer.encoder
         except ExplorerError as error:
             return {"parting_problem": str(error)}
         size = pictures[0].pixels.shape[1], pictures[0].pixels.shape[0]
@@ -287,15 +287,16 @@ def _question(text: object) -> str:
 def _trials(asked: Json) -> tuple[list[stress.Trial], Json]:
     """The trials of the sweep that was asked for, and what the chart says of them."""
     backdrop = stage.read_scene(asked["scene"]).backdrop if asked.get("ground") == "scene" else None
-    seed, layouts, kind = asked.get("seed"), asked.get("layouts"), asked.get("kind")
+    asked_for: tuple[Any, ...] = tuple(asked.get(name) for name in ("seed", "layouts", "kind", "other"))
+    seed, layouts, kind, other = asked_for
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 1 << 31:
         raise InputError("The sweep's seed is a whole number from 0.")
     if asked.get("which") == "staircase":
         trials = stress.staircase(kind, layouts, seed=seed, backdrop=backdrop, colour=str(asked.get("colour") or ""))
         facts: Json = {}
     else:
-        trials = stress.crossing(kind, asked.get("other"), layouts, seed=seed, backdrop=backdrop)
-        facts = {"doubtful": stress.doubtful_reach(kind, asked["other"])}
+        trials = stress.crossing(kind, other, layouts, seed=seed, backdrop=backdrop)
+        facts = {"doubtful": stress.doubtful_reach(kind, other)}
     first = [trial for trial in trials if trial.layout == 0]
     facts |= {
         "question": trials[0].question,

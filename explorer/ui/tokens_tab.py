@@ -147,7 +147,8 @@ class TokensTab:
     def _take(self, session: Session, event: gr.EventData) -> tuple[Json, Asked | None]:
         """What was asked, and the beginning of an answer; None where the answer says already why there is none."""
         said = event._data if isinstance(event._data, dict) else {}
-        about = said.get("about") if isinstance(said.get("about"), dict) else {}
+        about: Any = said.get("about")
+        about = about if isinstance(about, dict) else {}
         answer = {"id": said.get("id"), "question": said.get("question"), "about": about}
         if said.get("id") != self._value(session).get("id"):
             return answer | {"problem": "Another picture or encoder is on show by now; looking again…"}, None
