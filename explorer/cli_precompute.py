@@ -103,7 +103,6 @@ def _add_results(kinds: Any) -> None:
     parser.add_argument("--others", metavar="DIR,DIR", help="further checkpoints, such as those of other seeds")
     parser.add_argument("--n", type=int, help="questions a task asked of all these (default 1000)")
     parser.add_argument("--docs", metavar="DIR", help='folder of results.md (default docs; "" writes none)')
-    parser.add_argument("--paper", metavar="FILE", help="the paper's digitised numbers, to be copied")
     _add_shared(parser)
     parser.set_defaults(run=run_results)
 
@@ -113,7 +112,7 @@ def run_results(args: argparse.Namespace) -> int:
     from explorer.jobs.precompute_results import ResultsSettings, precompute_results
     from explorer.jobs.settings import load_settings
 
-    names = ("any", "n", "seed", "batch", "threads", "out", "work", "docs", "paper")
+    names = ("any", "n", "seed", "batch", "threads", "out", "work", "docs")
     flags: dict[str, Any] = {name: getattr(args, name) for name in names}
     flags |= {name: _parts(getattr(args, name)) for name in ("fusions", "others")}
     flags["layers"] = _numbers(args.layers)

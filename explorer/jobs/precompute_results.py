@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ from explorer.models.family import read_facts
 from explorer.models.language import LANGUAGE
 from explorer.records import CheckpointError, InputError, SettingsError
 from explorer.services.held_out import HeldOut, reads_of
-from explorer.services.sweep import ANY, BASELINE, INDIVIDUAL, PAPER, SEED, Sweep
+from explorer.services.sweep import ANY, BASELINE, INDIVIDUAL, SEED, Sweep
 from explorer.store import Absent, Store
 
 FUSIONS = ("3+18+23", "18+23", "3+18", "3+23")
@@ -48,7 +47,6 @@ class ResultsSettings:
         out: folder of stored results.
         work: folder for answers as they come, so that a stopped run goes on.
         docs: folder of results.md and its figure; "" to write none.
-        paper: file of the paper's digitised numbers to be copied; "" to keep what is stored.
     """
 
     any: str = "mini-any"
@@ -62,7 +60,6 @@ class ResultsSettings:
     out: str = "precomputed"
     work: str = "runs/precompute"
     docs: str = "docs"
-    paper: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be computed."""
@@ -126,8 +123,6 @@ def precompute_results(settings: ResultsSettings) -> Sweep:
     for name, table in tables.items():
         if name != "right":
             table.to_csv(Path(settings.out) / "results" / f"{name}.csv", index=False, float_format="%.5g")
-    if settings.paper:
-        shutil.copyfile(settings.paper, Path(settings.out) / PAPER)
     if settings.docs:
         write_document(found, Path(settings.docs))
     return found
