@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,24 @@ def place_caption(scene: Scene) -> str:
     if scene.sign:
         parts.append(f'a sign that says "{scene.sign.word}"')
     return join(parts or ["nothing"])
+
+
+@cache
+def crowd_seeds(most: int = 20_000) -> tuple[tuple[int, ...], ...]:
+    """Seeds of training scenes by how many things of one kind there are, from 4 to 10; among so many scenes (20 s)."""
+    rng = np.random.default_rng(11)
+    found: list[list[int]] = [[] for _ in range(MOST_THINGS + 1)]
+    for _ in range(most):
+        scene = make_scene(random_seed("train", rng))
+        found[max(Counter(thing.kind for thing in scene.objects).values(), default=0)].append(scene.seed)
+    return tuple(tuple(seeds) for seeds in found[4:] if seeds)
+
+
+def draw_seed(rng: np.random.Generator, crowds: float) -> int:
+    """Seed of a training scene; for a share of them, all sizes of a crowd come equally often, the rare ones too."""
+    if crowds and rng.random() < crowds:
+        return _pick(_pick(crowd_seeds(), rng), rng)
+    return random_seed("train", rng)
 
 
 class Asker:
@@ -137,6 +156,7 @@ class Phase:
         questions: of a picture, at most.
         tasks: what is asked about.
         plain: in the world's own wordings alone, and no captions.
+        crowds: share of the scenes that are drawn for their many things of one kind, where ``things`` is any number.
     """
 
     steps: int
@@ -146,6 +166,7 @@ class Phase:
     questions: int = 12
     tasks: tuple[str, ...] = TASKS
     plain: bool = False
+    crowds: float = 0.0
 
 
 class WrittenBatches(Dataset):
@@ -164,11 +185,11 @@ class WrittenBatches(Dataset):
     def __getitem__(self, step: int) -> Reading:
         """The batch of a step."""
         phase, rng = self.plan[step], np.random.default_rng((self.seed, 0, step))
+        few = phase.things < MOST_THINGS
         scenes = [
-            make_scene(
-                random_seed("train", rng),
-                things=1 + int(rng.integers(phase.things)) if phase.things < MOST_THINGS else None,
-            )
+            make_scene(random_seed("train", rng), things=1 + int(rng.integers(phase.things)))
+            if few
+            else make_scene(draw_seed(rng, phase.crowds))
             for _ in range(phase.pictures)
         ]
         texts = [self.asker.questions(scene, rng, phase.questions, phase.tasks, phase.plain) for scene in scenes]
@@ -243,6 +264,7 @@ class PictureBatches(Dataset):
         most: int,
         pool: int = 0,
         lessons: tuple[int, Sequence[str]] = (0, TASKS),
+        crowds: float = 0.0,
     ):
         """Take the order of batches.
 
@@ -253,8 +275,9 @@ class PictureBatches(Dataset):
             most: questions of a picture at most.
             pool: how many scenes are shown again and again; 0 for new ones always.
             lessons: (steps, tasks): before that step, plain questions of these tasks alone.
+            crowds: share of the scenes that are drawn for their many things of one kind.
         """
-        self.lessons = lessons
+        self.lessons, self.crowds = lessons, crowds
         self.asker, self.seed, self.plan, self.most, self.pool = Asker(tokenizer), seed, plan, most, pool
         self._shown: set[int] = set()
         self._scenes: dict[int, Scene] = {}
@@ -265,9 +288,9 @@ class PictureBatches(Dataset):
 
     def _draw(self, rng: np.random.Generator, pictures: int) -> list[int]:
         if not self.pool:
-            return [random_seed("train", rng) for _ in range(pictures)]
+            return [draw_seed(rng, self.crowds) for _ in range(pictures)]
         places = rng.choice(self.pool, pictures, replace=False)
-        return [random_seed("train", np.random.default_rng((self.seed, 4, int(place)))) for place in places]
+        return [draw_seed(np.random.default_rng((self.seed, 4, int(place))), self.crowds) for place in places]
 
     def __getitem__(self, step: int) -> Shown:
         """The batch of a step."""

@@ -65,6 +65,7 @@ class CheckpointSettings:
             world's own wordings.
         pool: scenes that are shown again and again, their features kept in memory (36 kB a layer each); 0 shows new
             ones always, which costs one forward of the encoder a step for all checkpoints together.
+        crowds: share of the scenes of all stages that are drawn for their many things of one kind (``lm_data.draw_seed``).
         learning_rate: of AdamW for the projectors, both stages.
         language_rate, matrix_rate: of AdamW and Muon for the language model, in stage 2.
         warmup, cooldown: shares of each stage in which the rates rise from 0 and fall to 0.
@@ -87,6 +88,7 @@ class CheckpointSettings:
     plain_tasks: tuple[str, ...] = TASKS
     plain_steps: int = 0
     pool: int = 0
+    crowds: float = 0.0
     learning_rate: float = 1e-3
     language_rate: float = 1e-3
     matrix_rate: float = 0.005
@@ -285,7 +287,7 @@ class FamilyRun:
         s = self.settings
         plan = [(1, s.pictures)] * s.caption_steps + [(2, s.pictures)] * s.question_steps
         lessons = (s.caption_steps + s.plain_steps, s.plain_tasks)
-        data = PictureBatches(self.tokenizer, s.seed, plan, s.questions, s.pool, lessons)
+        data = PictureBatches(self.tokenizer, s.seed, plan, s.questions, s.pool, lessons, s.crowds)
         read = {layer for member in self.members for layer in member.projections.layers}
         features = LayerPool(self.encoder, self.processor.image_processor, read, keep=s.pool > 0)
         stop = min(until or len(plan), len(plan))

@@ -1,5 +1,6 @@
 import csv
 import json
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
 
 from explorer.cli_checkpoints import add_train_family
+from explorer.jobs import lm_data
 from explorer.jobs.align import Moments, start_projections, written_vectors
 from explorer.jobs.lm_data import (
     Asker,
@@ -26,7 +28,7 @@ from explorer.models.language import LANGUAGE, LanguageShape, make_language
 from explorer.models.packed import IGNORE, make_pack
 from explorer.models.projections import LayerProjections
 from explorer.records import SettingsError
-from explorer.scenes.layout import make_scene
+from explorer.scenes.layout import make_scene, random_seed
 from explorer.scenes.questions import make_questions
 from explorer.scenes.rewordings import reword, vary
 from explorer.scenes.scene import Backdrop, Scene, SceneObject, Sign
@@ -335,6 +337,18 @@ def test_a_pool_shows_few_scenes_often_and_resumes_to_the_same_weights(tmp_path,
     batches = [data[k] for k in range(6)]
     assert len({seed for batch in batches for seed in batch.seeds}) == 3
     assert len({tuple(batch.pack.tokens.tolist()) for batch in batches}) == 6
+
+
+def test_crowds_are_drawn_as_often_of_every_size(monkeypatch):
+    seeds = lm_data.crowd_seeds(300)
+    monkeypatch.setattr(lm_data, "crowd_seeds", lambda: seeds)
+    rng, sizes = np.random.default_rng(0), []
+    for _ in range(60):
+        things = Counter(thing.kind for thing in make_scene(lm_data.draw_seed(rng, 1.0)).objects)
+        sizes.append(max(things.values()))
+    assert min(sizes) == 4 and max(sizes) >= 7 and np.mean(sizes) > 5
+    few = np.random.default_rng(1)
+    assert lm_data.draw_seed(few, 0.0) == random_seed("train", np.random.default_rng(1))
 
 
 def test_stage_two_begins_with_plain_lessons(words):
