@@ -171,8 +171,9 @@ class Page:
 
     @spoken
     def look_again(self, session: Session) -> tuple[Any, ...]:
-        """Analyse the picture on show with the encoder in use by now."""
-        return self._show(session)
+        """Analyse the picture on show with the encoder in use by now; what the page said of other pictures stays."""
+        session, _, *others = self._show(session)
+        return session, gr.update(status=self.context.encoder_state()), *others
 
     @spoken
     def use_encoder(self, event: gr.EventData) -> tuple[Any, ...]:
@@ -193,7 +194,7 @@ class Page:
         timer = gr.Timer(active=loading)
         if loading or encoder is None or self.layers.is_current(session):
             return gr.skip(), gr.update(status=state), *self._rest(gr.update(encoder_state=state), None), timer
-        return *self._show(session), timer
+        return *self.look_again(session), timer
 
     def open_link(self, session: Session, request: gr.Request) -> tuple[Any, ...]:
         """Show what the page's address asks for; from then on the encoder is watched."""

@@ -208,6 +208,18 @@ def test_own_pictures_good_and_bad(open_page, tmp_path):
     page.wait_for_function("!document.querySelector('.notes').textContent.startsWith('mine.png')")
 
 
+def test_pictures_added_while_others_are_read_follow_them(open_page, tmp_path):
+    page = open_page()
+    for shade in (40, 200):
+        Image.new("L", (90, 60), shade).save(tmp_path / f"{shade}.png")
+    (tmp_path / "bad.png").write_text("hello")
+    page.set_input_files("input.files", [tmp_path / "40.png", tmp_path / "bad.png"])
+    page.set_input_files("input.files", [tmp_path / "200.png"])
+    page.wait_for_function("document.querySelectorAll('.thumb').length === 4")
+    page.wait_for_function("document.querySelector('.notes').textContent.startsWith('200.png')")
+    assert text(page, ".notice").startswith("bad.png")
+
+
 def test_a_picture_is_dropped_or_pasted(open_page):
     page = open_page()
     for kind, event, holder in (("drop", "DragEvent", "dataTransfer"), ("paste", "ClipboardEvent", "clipboardData")):

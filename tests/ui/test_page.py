@@ -121,6 +121,7 @@ def test_polling_shows_the_picture_once_the_encoder_is_ready_and_then_stops(cont
     session, top, view, *_, timer = page.poll(Session())
     assert not timer.active and session.live and view["value"]["live"] and top["status"]["phase"] == "ready"
     assert "value" not in page.poll(session)[2]
+    assert "value" not in top  # a sentence about a file that could not be read stays
 
 
 def test_an_encoder_that_never_came_is_told(context, explorer):

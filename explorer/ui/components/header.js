@@ -3,6 +3,7 @@
 const $ = (selector) => element.querySelector(selector);
 const emit = (name) => document.dispatchEvent(new CustomEvent(name));
 let busy = false;
+let waiting = []; // files that came while others were read
 let waited = false;
 let phase = "";
 
@@ -32,6 +33,7 @@ function settle() {
   mark(props.value.current);
   $(".fit").value = props.value.fit;
   notice(props.value.problems.join("\n"));
+  add(waiting.splice(0), props.value.problems);
 }
 
 // ---- pictures ------------------------------------------------------------------------------------------------------
@@ -75,15 +77,16 @@ function mark(index) {
   [...$(".thumbs").children].forEach((each) => each.firstChild.setAttribute("aria-pressed", Number(each.dataset.index) === index));
 }
 
-async function add(files) {
+async function add(files, problems = []) {
   const limit = props.limit_mb * 1e6;
   const chosen = [...files].slice(0, 400); // many more come in a zip
+  if (busy) waiting.push(...chosen);
   if (!chosen.length || busy) return;
   const tooLarge = chosen.filter((file) => file.size > limit).map((file) => file.name);
   notice("");
   setBusy("Uploading…");
   const sent = [];
-  const failed = tooLarge.map((name) => `${name} is larger than ${props.limit_mb} MB: make it smaller first.`);
+  const failed = [...problems, ...tooLarge.map((name) => `${name} is larger than ${props.limit_mb} MB: make it smaller first.`)];
   for (const file of chosen.filter((each) => each.size <= limit)) {
     try {
       const { path } = await upload(file);
