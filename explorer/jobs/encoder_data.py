@@ -96,32 +96,47 @@ def write_sign(scene: Scene, image: np.ndarray, words: int, rng: np.random.Gener
     return replace(scene, objects=left, sign=sign), np.asarray(canvas)
 
 
-def sign_labels(sign: Sign, top: int, rows: int) -> np.ndarray:
-    """What each patch of a strip shows of a sign, int64 [rows*12, 2]: which letter of its word, and which of ``WORDS``.
+def sign_labels(sign: Sign | None, top: int, left: int, step: Step) -> np.ndarray:
+    """What each patch of a window shows of a sign, int64 [rows*columns, 2]: a letter of its word, and which of ``WORDS``.
 
     Args:
         sign: whose word is one of ``WORDS``.
-        top: of the strip, in pixels.
-        rows: of the strip, in patches.
+        top: of the window, in pixels.
+        left: of the window, in pixels.
+        step: how many rows and columns of patches it has.
 
     Returns:
-        np.ndarray: letters 0 to 25 where a patch's middle lies within one, the word where it lies on the board; -1
-        elsewhere.
+        np.ndarray: letters 0 to 25 where a patch's middle lies within one, the word where it lies on the board, if that
+        is within the window as a whole; -1 elsewhere.
     """
-    x, y = np.meshgrid((np.arange(GRID) + 0.5) / GRID, (top / PATCH_PX + np.arange(rows) + 0.5) / GRID)
-    labels = np.full((rows, GRID, 2), -1)
-    for k, (left, above, right, below) in enumerate([*letter_boxes(sign), sign.box()]):
-        here = (x >= left) & (x < right) & (y >= above) & (y < below)
-        what = (0, ord(sign.word[k].lower()) - ord("a")) if k < len(sign.word) else (1, WORDS.index(sign.word))
-        labels[here, what[0]] = what[1]
+    labels = np.full((step.rows, step.columns, 2), -1)
+    if sign:
+        x, y = np.meshgrid(
+            (left / PATCH_PX + np.arange(step.columns) + 0.5) / GRID,
+            (top / PATCH_PX + np.arange(step.rows) + 0.5) / GRID,
+        )
+        shows = [
+            (0, ord(letter.lower()) - ord("a"), edges)
+            for letter, edges in zip(sign.word, letter_boxes(sign), strict=True)
+        ]
+        if inside(sign.box(), cut_out(top, left, step)) > 0.9:
+            shows.append((1, WORDS.index(sign.word), sign.box()))
+        for which, what, (start, above, end, below) in shows:
+            labels[(x >= start) & (x < end) & (y >= above) & (y < below), which] = what
     return labels.reshape(-1, 2)
+
+
+def cut_out(top: int, left: int, step: Step) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of a window at a place in pixels, as shares of the picture's side."""
+    right, bottom = left + step.columns * PATCH_PX, top + step.rows * PATCH_PX
+    return left / IMAGE_PX, top / IMAGE_PX, right / IMAGE_PX, bottom / IMAGE_PX
 
 
 class Windows(Dataset):
     """Batch k of a run, always the same for the same seed and k, so that a resumed run sees what it would have seen.
 
-    Each item is (pixels uint8 [B, 3, rows*14, columns*14], first patches int64 [B, 2], captions, signs), the last of
-    strips as ``sign_labels`` gives them, int64 [B, rows*12, 2], of others empty.
+    Each item is (pixels uint8 [B, 3, rows*14, columns*14], first patches int64 [B, 2], captions, signs int64
+    [B, rows*columns, 2] as ``sign_labels`` gives them).
     """
 
     def __init__(self, seed: int, plan: list[Step], scenes: int):
@@ -144,16 +159,10 @@ class Windows(Dataset):
                     continue
                 scene, image = write_sign(scene, image, plan.words, rng)
             top, left = choose_window(scene, plan, rng)
-            if plan.words and scene.sign:
-                signs.append(sign_labels(scene.sign, top, plan.rows))
-            cut = (
-                left / IMAGE_PX,
-                top / IMAGE_PX,
-                (left + plan.columns * PATCH_PX) / IMAGE_PX,
-                (top + plan.rows * PATCH_PX) / IMAGE_PX,
-            )
+            cut = cut_out(top, left, plan)
             if not plan.words and cuts_badly(scene, cut):
                 continue
+            signs.append(sign_labels(scene.sign, top, left, plan))
             window = image[top : top + plan.rows * PATCH_PX, left : left + plan.columns * PATCH_PX]
             if rng.random() < 0.5 and not scene.sign:
                 window = window[:, ::-1]
@@ -162,5 +171,4 @@ class Windows(Dataset):
             firsts.append((round(top / PATCH_PX), round(left / PATCH_PX)))
             captions.append(make_caption(scene, rng, cut))
         shown = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
-        labels = torch.from_numpy(np.stack(signs)) if signs else torch.zeros(0, 0, 2, dtype=torch.long)
-        return shown, torch.tensor(firsts), captions, labels
+        return shown, torch.tensor(firsts), captions, torch.from_numpy(np.stack(signs))

@@ -41,7 +41,7 @@ class EncoderSettings:
         scenes: how many different scenes the windows are cut from; at most 16,384 stay in memory.
         words_weight: of the loss of the caption's words beside CLIP's loss (see ``words_loss``).
         patch_words_weight: of the same loss read from the patches, each word from the patch that says it loudest.
-        signs_weight: of the cross-entropy of the letter, and of the word, that a strip's patches are asked for.
+        signs_weight: of the cross-entropy of the letter, and of the word, that the patches of signs are asked for.
         learning_rate: of AdamW, for all that is not a matrix of a block.
         matrix_learning_rate: of Muon, for the matrices of the blocks.
         warmup, cooldown: shares of all steps in which the rates rise from 0, and fall to 0.
@@ -255,9 +255,11 @@ class EncoderRun:
             patches = words_loss(loudest, tokens["input_ids"], rarity)
             every = every + self.settings.patch_words_weight * patches
             row["patches"] = float(patches.detach())
-        if self.settings.signs_weight and len(signs):
+        if self.settings.signs_weight:
             for name, ids, shown in zip(("letter", "word"), self.signs, signs.unbind(-1), strict=True):
                 said, right = self.head(seen[:, 1:][shown >= 0])[:, ids], shown[shown >= 0]
+                if not len(right):
+                    continue
                 every = every + self.settings.signs_weight * F.cross_entropy(said, right)
                 row[name] = float((said.argmax(1) == right).float().mean())
         every.backward()

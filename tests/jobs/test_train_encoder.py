@@ -8,7 +8,16 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor, CLIPModel
 
-from explorer.jobs.encoder_data import GRID, PATCH_PX, Step, Windows, drawn_scene, encoder_pixels, write_sign
+from explorer.jobs.encoder_data import (
+    GRID,
+    PATCH_PX,
+    Step,
+    Windows,
+    drawn_scene,
+    encoder_pixels,
+    sign_labels,
+    write_sign,
+)
 from explorer.jobs.muon import orthogonalise
 from explorer.jobs.score_encoder import ScoreSettings, score_encoder
 from explorer.jobs.settings import load_settings
@@ -25,6 +34,7 @@ from explorer.jobs.train_encoder import (
 from explorer.records import SettingsError
 from explorer.scenes.kinds import WORDS
 from explorer.scenes.layout import make_scene
+from explorer.scenes.scene import Sign
 
 TINY = EncoderSettings(
     width=32, mlp_width=32, heads=2, blocks=2, text_width=32, text_blocks=1, projection=16, vocabulary=800, tokenizer_captions=300,
@@ -121,7 +131,6 @@ def test_strips_hold_a_new_sign_and_the_caption_says_its_word():
     for word, letters, boards in zip(said, *signs.unbind(-1), strict=True):
         spelled = "".join(chr(ord("A") + letter) for letter in letters.tolist() if letter >= 0)
         assert word is None or set(boards.tolist()) == {-1, WORDS.index(word)} and set(spelled) <= set(word)
-    assert torch.equal(Windows(7, [Step(6, 6, 3)], 6)[0][3], torch.zeros(0, 0, 2, dtype=torch.long))
 
 
 def test_patches_of_strips_are_asked_for_letters_and_words(finished, tmp_path):
@@ -129,7 +138,18 @@ def test_patches_of_strips_are_asked_for_letters_and_words(finished, tmp_path):
     shutil.copytree(out / "tokenizer", tmp_path / "tokenizer")
     EncoderRun(dataclasses.replace(TINY, out=str(tmp_path), strips=(2, 3, 4), signs_weight=1.0)).train()
     rows = list(csv.DictReader((tmp_path / "log.csv").open()))
-    assert [bool(row["letter"] and row["word"]) for row in rows] == [False, True, False, True, False]
+    assert all(bool(row["letter"] and row["word"]) for row in rows if row["rows"] == "3")
+
+
+def test_a_sign_is_asked_for_where_it_lies_and_its_word_where_it_is_whole():
+    sign = Sign("TEA", "LiberationSans-Bold", 0.5, 0.3, 0.5, 0.2)
+    letters, boards = sign_labels(sign, 0, 0, Step(12, 12, 1)).reshape(12, 12, 2).transpose(2, 0, 1)
+    row = [letter for letter in letters.max(0) if letter >= 0]
+    assert list(dict.fromkeys(row)) == [19, 4, 0]  # T, E, A from left to right
+    assert (boards >= 0).sum() == 3 * 6 and boards.max() == WORDS.index("TEA")
+    cut = sign_labels(sign, 28, 84, Step(3, 6, 1)).reshape(3, 6, 2)
+    assert (cut[..., 0] == letters[2:5, 6:]).all() and (cut[..., 1] == -1).all()
+    assert (sign_labels(None, 0, 0, Step(3, 3, 1)) == -1).all()
 
 
 def test_a_new_sign_changes_its_place_alone_and_hides_what_it_covers():
