@@ -142,8 +142,7 @@ def tsne_coordinates(states: Tensor, start: np.ndarray) -> np.ndarray:
     first = start.reshape(-1, 2)
     first = (first / max(float(first[:, 0].std()), 1e-12) * 1e-4).astype(np.float32)
     perplexity = min(30.0, max(2.0, (len(unit) - 1) / 3))
-    how: Any = {"init": first, "metric": "cosine"}
-    fitted = TSNE(2, perplexity=perplexity, random_state=0, n_jobs=-1, **how)
+    fitted = TSNE(2, perplexity=perplexity, init=first, metric="cosine", random_state=0, n_jobs=-1)  # type: ignore[arg-type]
     return fitted.fit_transform(unit).reshape(*states.shape[:2], 2).astype(np.float32)
 
 
@@ -192,8 +191,7 @@ def cluster(states: Tensor, clusters: int) -> np.ndarray:
     found = np.zeros(states.shape[:2], np.uint8)
     for layer in reversed(range(len(states))):
         unit = torch.nn.functional.normalize(states[layer].float(), dim=-1).cpu().numpy()
-        starts: Any = 2
-        labels = KMeans(clusters, n_init=starts, random_state=0).fit_predict(unit)
+        labels = KMeans(clusters, n_init=2, random_state=0).fit_predict(unit)  # type: ignore[arg-type]
         if layer == len(states) - 1:
             new_numbers = np.argsort(np.argsort(-np.bincount(labels, minlength=clusters), kind="stable"))
         else:

@@ -187,9 +187,10 @@ class WrittenBatches(Dataset):
         phase, rng = self.plan[step], np.random.default_rng((self.seed, 0, step))
         few = phase.things < MOST_THINGS
         scenes = [
-            make_scene(random_seed("train", rng), things=1 + int(rng.integers(phase.things)))
-            if few
-            else make_scene(draw_seed(rng, phase.crowds))
+            make_scene(
+                draw_seed(rng, 0.0 if few else phase.crowds),
+                things=1 + int(rng.integers(phase.things)) if few else None,
+            )
             for _ in range(phase.pictures)
         ]
         texts = [self.asker.questions(scene, rng, phase.questions, phase.tasks, phase.plain) for scene in scenes]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,18 @@ def save_state(state: dict[str, Any], file: Path) -> None:
 
 
 class Log:
-    """A CSV file, and TensorBoard's events where that is installed."""
+    """A CSV file, and TensorBoard's events where that is installed; has the run's state saved now and then."""
 
-    def __init__(self, folder: Path, step: int):
-        """Go on after ``step``: rows of later steps, from before a kill, are dropped."""
+    def __init__(self, folder: Path, step: int, save: Callable[[], None], minutes: float):
+        """Go on after ``step``: rows of later steps, from before a kill, are dropped.
+
+        Args:
+            folder: of the run.
+            step: how many steps were made already.
+            save: writes the run's state; called at the end, and before that when so many minutes are over.
+            minutes: between one state and the next.
+        """
+        self._save, self._seconds, self._saved = save, 60 * minutes, time.monotonic()
         self._file = folder / "log.csv"
         rows = list(csv.DictReader(self._file.open())) if self._file.exists() else []
         self._rows = [row for row in rows if int(row["step"]) <= step]
@@ -91,8 +100,12 @@ class Log:
         if self._board:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
+        if time.monotonic() - self._saved > self._seconds:
+            self._save()
+            self._saved = time.monotonic()
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write what is left, and the state."""
         if self._board:
             self._board.close()
+        self._save()

@@ -6,7 +6,6 @@ captions. Stage 2: projectors and language models, on questions. Loss is on answ
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import asdict, dataclass
@@ -292,7 +291,7 @@ class FamilyRun:
         features = LayerPool(self.encoder, self.processor.image_processor, read, keep=s.pool > 0)
         stop = min(until or len(plan), len(plan))
         loader = DataLoader(data, batch_size=None, sampler=range(self.step, stop), num_workers=s.workers)
-        log, saved = Log(self.out, self.step), time.monotonic()
+        log = Log(self.out, self.step, self.save, s.save_minutes)
         for shown in tqdm(loader, initial=self.step, total=stop, desc="checkpoints"):
             stage = plan[self.step][0]
             done, total = (
@@ -302,11 +301,7 @@ class FamilyRun:
             row = self.train_step(stage, share, features.states(shown), shown.pack)
             self.step += 1
             log.add(self.step, {"stage": stage, "rate": share, "tokens": len(shown.pack.tokens), **row})
-            if time.monotonic() - saved > 60 * s.save_minutes:
-                self.save()
-                saved = time.monotonic()
         log.close()
-        self.save()
 
     def export(self) -> list[Path]:
         """Write a folder for each checkpoint; returns them."""

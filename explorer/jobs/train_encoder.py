@@ -291,16 +291,12 @@ class EncoderRun:
         stop = min(until or len(plan), len(plan))
         data = Windows(self.settings.seed, plan, self.settings.scenes)
         loader = DataLoader(data, batch_size=None, sampler=range(self.step, stop), num_workers=self.settings.workers)
-        log, saved = Log(self.out, self.step), time.monotonic()
+        log = Log(self.out, self.step, self.save, self.settings.save_minutes)
         for shown in tqdm(loader, initial=self.step, total=stop, desc="encoder"):
             began, step = time.monotonic(), plan[self.step]
             row = self.train_step(len(plan), *shown)
             log.add(self.step, {"rows": step.rows, "batch": step.batch, **row, "seconds": time.monotonic() - began})
-            if time.monotonic() - saved > 60 * self.settings.save_minutes:
-                self.save()
-                saved = time.monotonic()
         log.close()
-        self.save()
 
     def export(self, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
         """Write the model, tokenizer and image processor as a folder that transformers loads."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -205,7 +204,7 @@ class LanguageRun:
         stop = min(until or len(data), len(data))
         loader = DataLoader(data, batch_size=None, sampler=range(self.step, stop), num_workers=settings.workers)
         parameters = [*self.model.parameters(), *self.hints.parameters()]
-        log, saved = Log(self.out, self.step), time.monotonic()
+        log = Log(self.out, self.step, self.save, settings.save_minutes)
         for reading in tqdm(loader, initial=self.step, total=stop, desc="language"):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
                 loss, row = self.loss(reading.to(self.device))
@@ -214,11 +213,7 @@ class LanguageRun:
             row["gradient"] = step_optimizers(self.optimizers, parameters, share)
             self.step += 1
             log.add(self.step, row | {"questions": len(reading.pack.tokens), "rate": share})
-            if time.monotonic() - saved > 60 * settings.save_minutes:
-                self.save()
-                saved = time.monotonic()
         log.close()
-        self.save()
 
     def score(self, scenes: int = 200) -> dict[str, Any]:
         """Accuracy by task on written pictures of validation scenes, as ``answers.summarise`` has it."""
