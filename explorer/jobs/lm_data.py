@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 
 from explorer.jobs.encoder_data import encoder_pixels
 from explorer.jobs.lm_tokenizer import english_words
-from explorer.jobs.noun_facts import FactFinder
+from explorer.jobs.noun_facts import FactFinder, number_things
 from explorer.jobs.written_pictures import CELLS, Notation, Writer, covered_cells
 from explorer.models.packed import Pack, make_pack
 from explorer.scenes.captions import NUMBERS, article, join, make_caption, noun, plural
@@ -60,11 +60,21 @@ def crowd_seeds(most: int = 20_000) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(seeds) for seeds in found[4:] if seeds)
 
 
-def draw_seed(rng: np.random.Generator, crowds: float) -> int:
-    """Seed of a training scene; for a share of them, all sizes of a crowd come equally often, the rare ones too."""
-    if crowds and rng.random() < crowds:
+def draw_seed(rng: np.random.Generator, crowds: float, signs: float = 0.0) -> int:
+    """Seed of a training scene.
+
+    Args:
+        rng: draws it.
+        crowds: share of scenes among which all sizes of a crowd come equally often, the rare ones too.
+        signs: share of scenes that are drawn until one has a sign.
+    """
+    which = rng.random() if crowds or signs else 1.0
+    if which < crowds:
         return _pick(_pick(crowd_seeds(), rng), rng)
-    return random_seed("train", rng)
+    seed = random_seed("train", rng)
+    while which < crowds + signs and not make_scene(seed).sign:
+        seed = random_seed("train", rng)
+    return seed
 
 
 class Asker:
@@ -128,7 +138,7 @@ class Reading:
         pack: the questions.
         positions: int64 [N, P], positions of the prefix: 0 for the first token, 1 + cell for the others.
         spots, words, weights: parallel, [E]: a word's place in the flattened [N, P], its token, its weight.
-        told: int64 [K, 3], what the questions' nouns have to find, see ``noun_facts.FactFinder``.
+        told: int64 [K, 3], what nouns and cells have to find, see ``noun_facts``.
     """
 
     pack: Pack
@@ -215,7 +225,7 @@ class WrittenBatches(Dataset):
     def _lay_out(self, scenes, written, encoded, cells: int, rng: np.random.Generator) -> Reading:
         covered = [covered_cells(scene) for scene in scenes]
         cells = max(cells, *(int(some.sum()) for some in covered))
-        positions, spots, words, weights = [], [], [], []
+        positions, spots, words, weights, numbered = [], [], [], [], []
         for n, (at, tokens, weight) in enumerate(written):
             # What is kept: things first, then ground by chance; the position of what is left out stays empty.
             order = np.argsort(rng.random(CELLS) - covered[n], kind="stable")
@@ -223,6 +233,7 @@ class WrittenBatches(Dataset):
             place = np.full(CELLS, -1)
             place[kept] = n * (1 + cells) + 1 + np.arange(cells)
             there = place[at] >= 0
+            numbered += number_things(scenes[n], place)
             positions.append(np.concatenate([[0], 1 + kept]))
             spots.append(place[at][there])
             words.append(tokens[there])
@@ -230,7 +241,8 @@ class WrittenBatches(Dataset):
         pack = make_pack(encoded, 1 + cells, after=1 + CELLS)
         joined = [torch.from_numpy(np.concatenate(parts)) for parts in (spots, words, weights)]
         places = torch.from_numpy(np.stack(positions))
-        return Reading(pack, places, joined[0], joined[1], joined[2], self._facts.find(scenes, pack))
+        told = torch.cat([self._facts.find(scenes, pack), torch.tensor(numbered, dtype=torch.long).view(-1, 3)])
+        return Reading(pack, places, joined[0], joined[1], joined[2], told)
 
 
 @dataclass(frozen=True)
@@ -266,6 +278,7 @@ class PictureBatches(Dataset):
         pool: int = 0,
         lessons: tuple[int, Sequence[str]] = (0, TASKS),
         crowds: float = 0.0,
+        signs: float = 0.0,
     ):
         """Take the order of batches.
 
@@ -276,9 +289,10 @@ class PictureBatches(Dataset):
             most: questions of a picture at most.
             pool: how many scenes are shown again and again; 0 for new ones always.
             lessons: (steps, tasks): before that step, plain questions of these tasks alone.
-            crowds: share of the scenes that are drawn for their many things of one kind.
+            crowds: share of the scenes, as ``draw_seed`` takes it.
+            signs: share of the scenes, as ``draw_seed`` takes it.
         """
-        self.lessons, self.crowds = lessons, crowds
+        self.lessons, self.shares = lessons, (crowds, signs)
         self.asker, self.seed, self.plan, self.most, self.pool = Asker(tokenizer), seed, plan, most, pool
         self._shown: set[int] = set()
         self._scenes: dict[int, Scene] = {}
@@ -289,9 +303,9 @@ class PictureBatches(Dataset):
 
     def _draw(self, rng: np.random.Generator, pictures: int) -> list[int]:
         if not self.pool:
-            return [draw_seed(rng, self.crowds) for _ in range(pictures)]
+            return [draw_seed(rng, *self.shares) for _ in range(pictures)]
         places = rng.choice(self.pool, pictures, replace=False)
-        return [draw_seed(np.random.default_rng((self.seed, 4, int(place))), self.crowds) for place in places]
+        return [draw_seed(np.random.default_rng((self.seed, 4, int(place))), *self.shares) for place in places]
 
     def __getitem__(self, step: int) -> Shown:
         """The batch of a step."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from math import log
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -42,6 +44,9 @@ FACTS = {
     "sideways": Fact(3, ("left", "center", "right")),
     "colour": Fact(3, tuple(COLOURS)),
     "says": Fact(3, tuple(word.lower() for word in WORDS)),
+    # At the cell of a thing's middle: the how manieth it is, from the top left, of its kind and of all things.
+    "nth of kind": Fact(3, tuple(str(n) for n in range(MOST_THINGS + 1))),
+    "nth of all": Fact(3, MOST_THINGS + 1),
     "count": Fact(4, tuple(str(n) for n in range(MOST_THINGS + 1))),
     # Of the first noun of a question, told by the second.
     "beside": Fact(4, ("left", "right")),
@@ -59,15 +64,14 @@ def option_tokens(tokenizer: Any) -> dict[str, list[int]]:
 
 
 def fact_losses(
-    language: Any, told: Tensor, seen: list[Tensor], split: int, options: dict[str, list[int]], heads: Any
+    language: Any, told: Tensor, seen: list[Tensor], options: dict[str, list[int]], heads: Any
 ) -> dict[str, Tensor]:
     """Cross-entropy of the facts that are told, by name.
 
     Args:
         language: a LlamaForCausalLM.
-        told: as ``FactFinder.find`` gives it.
+        told: as ``FactFinder.find`` and ``number_things`` give it.
         seen: states after each block, as ``read_pack`` gives them.
-        split: how many of these are of the pictures and stand before the questions.
         options: as ``option_tokens`` gives them.
         heads: a ModuleDict for the facts without words.
     """
@@ -75,7 +79,7 @@ def fact_losses(
     for k, (name, fact) in enumerate(FACTS.items()):
         places, _, right = told[told[:, 1] == k].T
         if len(places):
-            states = language.model.norm(seen[min(fact.block, len(seen)) - 1][split + places])
+            states = language.model.norm(seen[min(fact.block, len(seen)) - 1][places])
             worded = name in options  # of the head, only the rows of these words are needed
             logits = F.linear(states, language.lm_head.weight[options[name]]) if worded else heads[name](states)
             losses[name] = F.cross_entropy(logits.float(), right)
@@ -106,6 +110,31 @@ def _of_two(a: SceneObject, b: SceneObject) -> dict[str, int]:
     if max(ratio, 1 / ratio) >= LARGER_RATIO:
         told["larger"] = int(ratio < 1)
     return told
+
+
+def number_things(scene: Scene, places: np.ndarray) -> list[tuple[int, int, int]]:
+    """Which one of its kind, and of all, each thing of a scene is, at the cell of its middle.
+
+    Args:
+        scene: what is written.
+        places: int64 [CELLS], where each cell stands in the row that ``read_pack`` makes; -1 where it was left out.
+
+    Returns:
+        list: of facts as in ``FactFinder.find``; of things whose middles share a cell, the last alone is told.
+    """
+    cells = {}
+    counts: Counter[str] = Counter()
+    middles = [tuple(min(GRID - 1, int(GRID * x)) for x in (thing.y, thing.x)) for thing in scene.objects]
+    for n, ((row, column), thing) in enumerate(sorted(zip(middles, scene.objects, strict=True), key=lambda m: m[0])):
+        counts[thing.kind] += 1
+        cells[GRID * row + column] = (thing.kind, counts[thing.kind], n + 1)
+    names, found = list(FACTS), []
+    for cell, (kind, of_kind, of_all) in cells.items():
+        if places[cell] >= 0:
+            found.append((int(places[cell]), names.index("nth of all"), min(MOST_THINGS, of_all)))
+            if not held_out_count(kind, of_kind):
+                found.append((int(places[cell]), names.index("nth of kind"), min(MOST_THINGS, of_kind)))
+    return found
 
 
 class FactFinder:
@@ -147,8 +176,8 @@ class FactFinder:
             pack: the questions, some for each scene.
 
         Returns:
-            Tensor: int64 [K, 3], for each fact its place among the pack's tokens, which of ``FACTS`` it is, and which
-            of that one's options is right.
+            Tensor: int64 [K, 3], for each fact its place in the row that ``read_pack`` makes of pictures and questions,
+            which of ``FACTS`` it is, and which of that one's options is right.
         """
         names, found = list(FACTS), []
         tokens, targets = pack.tokens.tolist(), pack.targets.tolist()
@@ -172,7 +201,8 @@ class FactFinder:
                 found += [(ready, names.index(name), option) for name, option in known.items()]
             if next((t for t in targets[start:end] if t != IGNORE), IGNORE) in self._replies:
                 found += [(max(k, ready), names.index("so"), so) for k, so in self._agree(tokens, at, known)]
-        return torch.tensor(found, dtype=torch.long).view(-1, 3)
+        pictures = pack.pictures * pack.prefix  # stand before the questions
+        return torch.tensor([(pictures + k, *rest) for k, *rest in found], dtype=torch.long).view(-1, 3)
 
     def _agree(self, tokens: list[int], at: range, known: dict[str, int]) -> list[tuple[int, int]]:
         """Places of words that state something about what is known, and whether (1) or not (0) it is so."""

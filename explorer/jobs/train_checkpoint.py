@@ -22,7 +22,7 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 
 from explorer.jobs.align import Moments, start_projections, written_vectors
 from explorer.jobs.encoder_data import encoder_pixels
-from explorer.jobs.lm_data import PictureBatches, Shown
+from explorer.jobs.lm_data import PictureBatches, Shown, draw_seed
 from explorer.jobs.run import Log, make_optimizers, rate_share, save_state, step_optimizers
 from explorer.jobs.settings import save_settings
 from explorer.jobs.written_pictures import Writer
@@ -41,7 +41,7 @@ from explorer.models.language import LANGUAGE
 from explorer.models.packed import IGNORE, Pack, read_pack
 from explorer.models.projections import LayerProjections
 from explorer.records import SettingsError
-from explorer.scenes.layout import make_scene, random_seed
+from explorer.scenes.layout import make_scene
 from explorer.scenes.questions import TASKS
 
 
@@ -57,14 +57,15 @@ class CheckpointSettings:
             projections instead; "" to start from stage 0.
         layers: one entry a checkpoint: "18", "3,18,23", or "any" for one whose layers can be chosen later.
         align_pictures: pictures behind the projectors' start.
-        ridge, sharpen: of that regression, see ``align.start_projections``.
+        ridge, voice: of that regression, see ``align.start_projections``.
         caption_steps, question_steps: of stages 1 and 2.
         pictures, questions: of a batch, and most of a picture.
         plain_tasks, plain_steps: in the first so many steps of stage 2 questions are of these tasks alone and in the
             world's own wordings.
         pool: scenes that are shown again and again, their features kept in memory (36 kB a layer each); 0 shows new
             ones always, which costs one forward of the encoder a step for all checkpoints together.
-        crowds: share of the scenes of all stages that are drawn for their many things of one kind (``lm_data.draw_seed``).
+        crowds, signs: shares of the scenes, the start's too, that are drawn for their many things of one kind, and for
+            their sign (``lm_data.draw_seed``).
         learning_rate: of AdamW for the projectors, both stages.
         language_rate, matrix_rate: of AdamW and Muon for the language model, in stage 2.
         warmup, cooldown: shares of each stage in which the rates rise from 0 and fall to 0.
@@ -79,7 +80,7 @@ class CheckpointSettings:
     seed: int = 0
     align_pictures: int = 384
     ridge: float = 0.01
-    sharpen: float = 1.5
+    voice: float = 0.75
     caption_steps: int = 150
     question_steps: int = 2500
     pictures: int = 16
@@ -88,6 +89,7 @@ class CheckpointSettings:
     plain_steps: int = 0
     pool: int = 0
     crowds: float = 0.0
+    signs: float = 0.0
     learning_rate: float = 1e-3
     language_rate: float = 1e-3
     matrix_rate: float = 0.005
@@ -239,7 +241,7 @@ class FamilyRun:
         features, width = self.encoder.config.hidden_size, embedding.shape[1]
         sums = {name: [Moments(len(g) * features, width) for g in some] for name, some in groups.items()}
         for _ in tqdm(range(0, settings.align_pictures, settings.pictures), desc="start"):
-            scenes = [make_scene(random_seed("train", rng)) for _ in range(settings.pictures)]
+            scenes = [make_scene(draw_seed(rng, settings.crowds, settings.signs)) for _ in range(settings.pictures)]
             pixels = torch.from_numpy(np.stack([encoder_pixels(scene) for scene in scenes]))
             states = layer_states(self.encoder, self.processor.image_processor, pixels)
             words = written_vectors(writer, scenes, embedding).flatten(0, 1)
@@ -250,7 +252,7 @@ class FamilyRun:
             at = 0
             for group, moments in zip(groups[member.name], sums[member.name], strict=True):
                 start_projections(
-                    member.projections, moments, list(range(at, at + len(group))), settings.ridge, settings.sharpen
+                    member.projections, moments, list(range(at, at + len(group))), settings.ridge, settings.voice
                 )
                 at += len(group)
             if self.start:
@@ -286,7 +288,7 @@ class FamilyRun:
         s = self.settings
         plan = [(1, s.pictures)] * s.caption_steps + [(2, s.pictures)] * s.question_steps
         lessons = (s.caption_steps + s.plain_steps, s.plain_tasks)
-        data = PictureBatches(self.tokenizer, s.seed, plan, s.questions, s.pool, lessons, s.crowds)
+        data = PictureBatches(self.tokenizer, s.seed, plan, s.questions, s.pool, lessons, s.crowds, s.signs)
         read = {layer for member in self.members for layer in member.projections.layers}
         features = LayerPool(self.encoder, self.processor.image_processor, read, keep=s.pool > 0)
         stop = min(until or len(plan), len(plan))

@@ -188,12 +188,11 @@ class LanguageRun:
 
     def _hint(self, reading: Reading, seen: list[Tensor], shape: torch.Size) -> tuple[Tensor, dict[str, float]]:
         """Loss of the help; ``seen`` as ``read_pack`` gives it, ``shape`` [N, P, D] of the prefix."""
-        split = shape[0] * shape[1]
-        cells = seen[min(2, len(seen)) - 1][:split].view(shape)[:, 1:]
+        cells = seen[min(2, len(seen)) - 1][: shape[0] * shape[1]].view(shape)[:, 1:]
         at = (reading.positions[:, 1:] - 1).flatten()
         row, column = self.hints["cell"](cells).flatten(0, 1).split(GRID, -1)
         where = F.cross_entropy(row, at // GRID) + F.cross_entropy(column, at % GRID)
-        found = fact_losses(self.model, reading.told, seen, split, self.options, self.hints)
+        found = fact_losses(self.model, reading.told, seen, self.options, self.hints)
         told = {"place": where.item()} | {name: part.item() for name, part in found.items()}
         return 0.5 * (where + sum(found.values())), told
 

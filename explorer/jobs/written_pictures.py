@@ -31,7 +31,8 @@ class Notation:
         thing: weight of the words of a thing in a cell that it fills.
         ground: weight of the words of the backdrop.
         power: of a cell's share that a thing covers; below 1 the outline is fat, above 1 thin.
-        doubt: share of a thing's weight that goes to another kind, as in features that leave doubt.
+        doubt: share of a thing's weight that goes to another kind, and of a sign's word to another word, as in features
+            that leave doubt.
     """
 
     thing: float = 1.0
@@ -43,7 +44,7 @@ class Notation:
     def draw(cls, rng: np.random.Generator) -> Notation:
         """Any of the notations."""
         power = float(rng.choice([0.5, 1.0, 2.0]))
-        doubt = float(rng.uniform(0, 0.35)) if rng.random() < 0.3 else 0.0
+        doubt = float(rng.uniform(0, 0.45)) if rng.random() < 0.5 else 0.0
         return cls(float(rng.uniform(0.6, 1.3)), float(rng.uniform(0, 0.5)), power, doubt)
 
 
@@ -100,7 +101,9 @@ class Writer:
             shares.append(([thing.kind, *([thing.colour] if thing.colour else [])], (1 - notation.doubt) * weight))
         if scene.sign:
             board = notation.thing * cover(scene.sign.box())
-            shares += [(["sign"], 0.5 * board), ([scene.sign.word.lower()], board)]
+            if notation.doubt:
+                shares.append(([WORDS[int(rng.integers(len(WORDS)))].lower()], notation.doubt * board))
+            shares += [(["sign"], 0.5 * board), ([scene.sign.word.lower()], (1 - notation.doubt) * board)]
         taken = np.clip(sum((share for _, share in shares), np.zeros(CELLS)), 0, 1)
         shares += [(words, notation.ground * (1 - taken) * share) for words, share in _ground(scene)]
         shares += [(["thing"], notation.thing * cover(_middle(thing))) for thing in scene.objects]

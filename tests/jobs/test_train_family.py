@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 
 from explorer.cli_checkpoints import add_train_family
 from explorer.jobs import lm_data
-from explorer.jobs.align import Moments, start_projections, written_vectors
+from explorer.jobs.align import Moments, raise_voice, start_projections, written_vectors
 from explorer.jobs.lm_data import (
     Asker,
     Phase,
@@ -19,7 +19,7 @@ from explorer.jobs.lm_data import (
     WrittenBatches,
     place_caption,
 )
-from explorer.jobs.noun_facts import FACTS, FactFinder
+from explorer.jobs.noun_facts import FACTS, FactFinder, number_things
 from explorer.jobs.train_checkpoint import CheckpointSettings, FamilyRun, train_checkpoints
 from explorer.jobs.train_language import LanguageRun, LanguageSettings, embed_reading
 from explorer.jobs.written_pictures import CELLS, Notation, Writer
@@ -31,7 +31,7 @@ from explorer.records import SettingsError
 from explorer.scenes.layout import make_scene, random_seed
 from explorer.scenes.questions import make_questions
 from explorer.scenes.rewordings import reword, vary
-from explorer.scenes.scene import Backdrop, Scene, SceneObject, Sign
+from explorer.scenes.scene import Backdrop, Scene, SceneObject, Sign, split_of
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_the_start_of_a_projector_is_the_least_squares_map_to_written_words():
     for part in range(4):
         moments.add(x[part::4], y[part::4])
     projections = LayerProjections((1, 2), 4, 3)
-    start_projections(projections, moments, [0, 1], ridge=1e-6, sharpen=1.0)
+    start_projections(projections, moments, [0, 1], ridge=1e-6, voice=0.0)
     states = [torch.zeros(1), x[None, :, :3], x[None, :, 3:]]
     torch.testing.assert_close(projections(states, torch.ones(1, 2))[0], y, atol=0.02, rtol=0.01)
     weight, bias = projections.fold((1, 2))
@@ -242,7 +242,7 @@ def find_facts(words, scenes, texts):
     for place, fact, option in FactFinder(words).find(scenes, pack).tolist():
         name = list(FACTS)[fact]
         options = FACTS[name].options
-        word = words.convert_ids_to_tokens(pack.tokens[place].item())
+        word = words.convert_ids_to_tokens(pack.tokens[place - len(scenes)].item())
         found.setdefault((place, word), {})[name] = option if isinstance(options, int) else options[option]
     return [(word, found[place, word]) for place, word in sorted(found)]
 
@@ -269,6 +269,19 @@ def test_each_noun_is_told_what_it_has_to_find(shipped_words):
         ("sign", {"says": "tea"}),
         ("car", {"count": "0"}),
     ]
+
+
+def test_things_are_numbered_from_the_top_left_at_their_middles():
+    things = [("dog", 0.9, 0.1), ("cat", 0.1, 0.1), ("dog", 0.3, 0.5), ("dog", 0.31, 0.51), ("dog", 0.5, 0.9)]
+    several = replace(scene(), objects=tuple(SceneObject(kind, x, y, 0.1) for kind, x, y in things))
+    places = np.arange(CELLS) + 1000
+    places[12 * 10 + 6] = -1  # the last dog's middle is not shown
+    found = [(place, list(FACTS)[fact], option) for place, fact, option in number_things(several, places)]
+    assert found == [
+        (1000 + 13, "nth of all", 1), (1000 + 13, "nth of kind", 1),
+        (1000 + 22, "nth of all", 2), (1000 + 22, "nth of kind", 1),
+        (1000 + 75, "nth of all", 4), (1000 + 75, "nth of kind", 3),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -358,17 +371,47 @@ def test_stage_two_begins_with_plain_lessons(words):
     assert any("many" in some for some in asked[6:])
 
 
-def test_a_sharpened_start_says_the_same_louder(folders, words):
+def test_a_raised_voice_says_what_is_there_as_loud_as_it_is_written():
     rng = np.random.default_rng(0)
-    x, y = (torch.from_numpy(rng.normal(size=(200, n))).float() for n in (4, 3))
-    moments, maps = Moments(4, 3), []
+    written = (
+        torch.from_numpy(rng.normal(size=(20_000, 3))) @ torch.tensor([[1, 0.5, 0], [0, 1, 0.5], [0, 0, 1]]).double()
+    )
+    features = written + torch.from_numpy(rng.normal(size=(20_000, 3)))
+    said = features @ torch.linalg.lstsq(features, written).solution
+    assert (said.var(0) < 0.9 * written.var(0)).all()
+    varied = said @ raise_voice(said.T.cov(), written.T.cov(), 0.5)
+    torch.testing.assert_close(varied.T.cov(), written.T.cov(), rtol=0.01, atol=0.01)
+    loud = said @ raise_voice(said.T.cov(), written.T.cov(), 1.0)
+    slopes = torch.linalg.lstsq(written, loud).solution
+    torch.testing.assert_close(slopes, torch.eye(3).double(), rtol=0.0, atol=0.05)
+    assert torch.allclose(said @ raise_voice(said.T.cov(), written.T.cov(), 0.0), said)
+
+
+def test_what_was_not_understood_at_all_is_not_shouted():
+    said, written = torch.diag(torch.tensor([1e-4, 0.5])).double(), torch.eye(2).double()
+    factors = raise_voice(said, written, 1.0, most=6.0)
+    torch.testing.assert_close(factors, torch.diag(torch.tensor([6.0, 2.0])).double())
+
+
+def test_a_start_speaks_up():
+    rng = np.random.default_rng(0)
+    y = torch.from_numpy(rng.normal(size=(4000, 3))).float()
+    x = y @ torch.from_numpy(rng.normal(size=(3, 4))).float() + torch.from_numpy(rng.normal(size=(4000, 4))).float()
+    moments, spread = Moments(4, 3), []
     moments.add(x, y)
-    for sharpen in (1.0, 2.0):
+    for voice in (0.0, 0.5):
         projections = LayerProjections((1,), 3, 4)
-        start_projections(projections, moments, [0], 0.01, sharpen)
-        maps.append(projections({1: x[None]}, torch.ones(1, 1))[0].detach())
-    mean = maps[0].mean(0)
-    assert torch.allclose(maps[1] - mean, 2 * (maps[0] - mean), atol=1e-4)
+        start_projections(projections, moments, [0], 0.01, voice)
+        spread.append(projections({1: x[None]}, torch.ones(1, 1))[0].detach().var(0))
+    assert (spread[0] < 0.9).all()
+    torch.testing.assert_close(spread[1], y.var(0), rtol=0.05, atol=0.05)
+
+
+def test_scenes_are_drawn_for_their_signs():
+    rng = np.random.default_rng(0)
+    drawn = [make_scene(lm_data.draw_seed(rng, 0.0, signs=0.5)) for _ in range(200)]
+    assert 0.55 < np.mean([scene.sign is not None for scene in drawn]) < 0.75  # 0.5 + 0.5 * 0.3
+    assert all(split_of(scene.seed) == "train" for scene in drawn)
 
 
 def test_stage_one_leaves_the_language_model_as_it_is(tmp_path, folders):
