@@ -25,7 +25,7 @@ from explorer.jobs.settings import save_settings
 from explorer.jobs.written_pictures import GRID, Writer
 from explorer.models.hardware import choose_device, choose_dtype
 from explorer.models.language import LanguageShape, make_language
-from explorer.models.packed import IGNORE, answer_greedily, read_pack
+from explorer.models.packed import IGNORE, read_pack, reply_greedily
 from explorer.scenes.kinds import KINDS
 from explorer.scenes.layout import make_scene, random_seed
 from explorer.scenes.questions import make_questions
@@ -226,9 +226,9 @@ class LanguageRun:
             words = written_vectors(writer, some, embedding.detach())
             start = embedding[self.tokenizer.bos_token_id].expand(chunk, 1, -1).detach()
             prefix = torch.cat([start, words], 1)
-            said = answer_greedily(self.model.model, self.model.lm_head, prefix, ids, self.tokenizer.eos_token_id)
-            for q, answer in zip((q for qs in questions for q in qs), (a for one in said for a in one), strict=True):
-                text = self.tokenizer.decode(answer)
+            said = reply_greedily(self.model.model, self.model.lm_head, prefix, ids, self.tokenizer.eos_token_id)
+            for q, reply in zip((q for qs in questions for q in qs), (r for one in said for r in one), strict=True):
+                text = self.tokenizer.decode(reply.tokens)
                 right = is_right(text, q.answer, q.candidates)
                 answers.append(Answered(q.task, q.form.value, "", False, q.answer, text, right))
         return summarise(answers)

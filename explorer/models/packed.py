@@ -202,19 +202,6 @@ class Greedy:
     chance: float
 
 
-def answer_greedily(
-    language: LlamaModel,
-    head: nn.Module,
-    prefix: Tensor,
-    questions: Sequence[Sequence[list[int]]],
-    last: int,
-    most: int = 24,
-) -> list[list[list[int]]]:
-    """The tokens of ``reply_greedily``."""
-    found = reply_greedily(language, head, prefix, questions, last, most)
-    return [[reply.tokens for reply in some] for some in found]
-
-
 @torch.no_grad()
 def reply_greedily(
     language: LlamaModel,

@@ -51,6 +51,7 @@ def xrayed(page):
     page.wait_for_function("document.querySelector('#answers-view .xray-sum').textContent.includes('columns')")
 
 
+@pytest.mark.quick
 def test_a_scene_is_asked_judged_xrayed_and_dialled(open_answers):
     page = open_answers(QUESTION)  # the link asks by itself
     answered(page, 2)

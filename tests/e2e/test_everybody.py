@@ -4,6 +4,8 @@ import gzip
 import re
 from pathlib import Path
 
+import pytest
+
 AXE = gzip.decompress((Path(__file__).parent / "vendor" / "axe-4.14.1.min.js.gz").read_bytes()).decode()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 MOST_BYTES = 600_000
@@ -86,6 +88,7 @@ def test_the_keyboard_reaches_what_the_pointer_does(open_page):
     assert moving == 0
 
 
+@pytest.mark.quick
 def test_the_first_view_is_small(browser, address):
     context = browser.new_context()
     page = context.new_page()

@@ -67,6 +67,7 @@ def question_in_answers(page):
     return page.locator("#answers-view .question")
 
 
+@pytest.mark.quick
 def test_the_first_screens_case_opens_and_says_both_ways(open_page, stored):
     page = open_page(live=False)
     case = stored[1].meta["first"]["case"]

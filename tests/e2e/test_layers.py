@@ -41,6 +41,7 @@ def answered(page, kind):
     )
 
 
+@pytest.mark.quick
 def test_the_first_view_appears_and_layers_change_by_key(open_page):
     page = open_page()
     asked = []
@@ -188,6 +189,7 @@ def test_all_pictures_in_use_are_averaged(open_page):
     page.wait_for_function("document.querySelector('.lrs-readout').textContent.includes('mean of 2 pictures')")
 
 
+@pytest.mark.quick
 def test_own_pictures_good_and_bad(open_page, tmp_path):
     page = open_page()
     waves = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
@@ -218,6 +220,27 @@ def test_pictures_added_while_others_are_read_follow_them(open_page, tmp_path):
     page.wait_for_function("document.querySelectorAll('.thumb').length === 4")
     page.wait_for_function("document.querySelector('.notes').textContent.startsWith('200.png')")
     assert text(page, ".notice").startswith("bad.png")
+
+
+def test_a_file_that_could_not_be_uploaded_is_told_though_others_waited(open_page, tmp_path):
+    page = open_page()
+    for name in ("lost", "kept"):
+        Image.new("L", (90, 60), 40).save(tmp_path / f"{name}.png")
+    page.evaluate(
+        """() => {
+            const real = window.fetch;
+            window.fetch = (...asked) => {
+                if (!String(asked[0]?.url ?? asked[0]).includes("/upload")) return real(...asked);
+                window.fetch = real;
+                return new Promise((_, fail) => setTimeout(() => fail(new TypeError("lost")), 500));
+            };
+        }"""
+    )
+    page.set_input_files("input.files", [tmp_path / "lost.png"])
+    page.set_input_files("input.files", [tmp_path / "kept.png"])
+    page.wait_for_function("document.querySelector('.notes').textContent.startsWith('kept.png')")
+    assert text(page, ".notice").startswith("lost.png could not be uploaded")
+    assert page.locator(".thumb").count() == 3
 
 
 def test_a_picture_is_dropped_or_pasted(open_page):

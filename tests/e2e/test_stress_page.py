@@ -69,6 +69,7 @@ def answered(page):
     return inside(page, ".row").all_inner_texts()
 
 
+@pytest.mark.quick
 def test_a_scene_is_built_by_pointer_and_every_change_is_asked_again(open_stress):
     page = open_stress()
     assert things(page) == [] and "Add something" in text(page, ".hint-empty")

@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 from PIL import Image
 
 LAYERS = 25
@@ -22,6 +23,7 @@ def saved(page, where, way):
     return found.value.suggested_filename, Path(found.value.path()).read_bytes()
 
 
+@pytest.mark.quick
 def test_figures_are_saved_as_png_svg_and_csv_and_copied(open_page):
     page = open_page()
     name, content = saved(page, ".take-lrs", "CSV")

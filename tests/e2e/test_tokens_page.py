@@ -36,6 +36,7 @@ def drawn_anew(page, before):
     page.wait_for_function("before => document.querySelector('.cloud').toDataURL() !== before", arg=before)
 
 
+@pytest.mark.quick
 def test_a_layer_change_moves_points_without_a_request_and_every_tab_follows(tokens):
     page = tokens()
     says(page, ".tk-badge", "live · PCA")

@@ -1,7 +1,7 @@
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from explorer.models.packed import IGNORE, answer_greedily, make_pack, read_pack, reply_greedily
+from explorer.models.packed import IGNORE, make_pack, read_pack, reply_greedily
 
 TEXTS = [[([1, 2, 3], [4]), ([5, 6], [7, 8])], [([9], [1, 2, 3])], [([2, 2, 2, 2], [3, 3]), ([1], [1]), ([4, 5], [6])]]
 
@@ -53,12 +53,12 @@ def test_loss_is_on_the_answers_alone():
 def test_greedy_answers_are_those_of_generate():
     llama, pictures = model(), prefix()
     questions = [[question for question, _ in some] for some in TEXTS]
-    found = answer_greedily(llama.model, llama.lm_head, pictures, questions, last=7, most=6)
+    found = reply_greedily(llama.model, llama.lm_head, pictures, questions, last=7, most=6)
     for n, some in enumerate(questions):
         for m, question in enumerate(some):
             given = torch.cat([pictures[n], llama.model.embed_tokens(torch.tensor(question))])[None]
             out = llama.generate(inputs_embeds=given, do_sample=False, max_new_tokens=6, eos_token_id=7, pad_token_id=0)
-            assert found[n][m] == [token for token in out[0].tolist() if token != 7]
+            assert found[n][m].tokens == [token for token in out[0].tolist() if token != 7]
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ const $ = (selector) => element.querySelector(selector);
 const emit = (name) => document.dispatchEvent(new CustomEvent(name));
 let busy = false;
 let waiting = []; // files that came while others were read
+let unsaid = []; // sentences about files that did not reach Python
 let waited = false;
 let phase = "";
 
@@ -32,8 +33,9 @@ function settle() {
   if (!props.value) return;
   mark(props.value.current);
   $(".fit").value = props.value.fit;
-  notice(props.value.problems.join("\n"));
-  add(waiting.splice(0), props.value.problems);
+  const said = [...new Set([...unsaid.splice(0), ...props.value.problems])];
+  notice(said.join("\n"));
+  add(waiting.splice(0), said);
 }
 
 // ---- pictures ------------------------------------------------------------------------------------------------------
@@ -99,8 +101,8 @@ async function add(files, problems = []) {
     setBusy("Looking…");
     trigger("pictures_added", { files: sent, problems: failed });
   } else {
+    unsaid = failed;
     emit("vle-settled");
-    notice(failed.join("\n"));
   }
 }
 
