@@ -77,6 +77,12 @@ def draw_seed(rng: np.random.Generator, crowds: float, signs: float = 0.0) -> in
     return seed
 
 
+@cache
+def pool_seed(seed: int, place: int, crowds: float, signs: float) -> int:
+    """Seed of the scene at a place of a run's pool, always the same; shares as ``draw_seed`` takes them."""
+    return draw_seed(np.random.default_rng((seed, 4, place)), crowds, signs)
+
+
 class Asker:
     """Turns a scene into tokens of questions and answers."""
 
@@ -305,7 +311,7 @@ class PictureBatches(Dataset):
         if not self.pool:
             return [draw_seed(rng, *self.shares) for _ in range(pictures)]
         places = rng.choice(self.pool, pictures, replace=False)
-        return [draw_seed(np.random.default_rng((self.seed, 4, int(place))), *self.shares) for place in places]
+        return [pool_seed(self.seed, int(place), *self.shares) for place in places]
 
     def __getitem__(self, step: int) -> Shown:
         """The batch of a step."""

@@ -1,4 +1,7 @@
-"""What a question's nouns have to find in a picture before it can be answered; stage 0 asks for it on the way."""
+"""What has to be found in a picture before a question is answered, by the things' cells and by the question's nouns.
+
+Stage 0 asks for it on the way.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ class Fact:
     """One thing to find.
 
     Attributes:
-        block: after this block of the language model, counted from 1, the noun's state should tell it.
+        block: after this block of the language model, counted from 1, the state of the noun or cell should tell it.
         options: what it can be: words, which the state then names by the model's own embeddings, so that a later block
             finds them as it finds equal words; or a number of classes.
     """
@@ -86,13 +89,19 @@ def fact_losses(
     return losses
 
 
+def _middle_cell(thing: SceneObject) -> int:
+    """The cell that a thing's middle lies in, counted row by row."""
+    row, column = (min(GRID - 1, int(GRID * x)) for x in (thing.y, thing.x))
+    return GRID * row + column
+
+
 def _of_one(kind: str, things: list[SceneObject]) -> dict[str, int]:
     """What the things of a kind have, as places among the options of ``FACTS``."""
     told = {} if held_out_count(kind, len(things)) else {"count": min(MOST_THINGS, len(things))}
     if len(things) != 1:
         return told
     [thing] = things
-    row, column = (min(GRID - 1, int(GRID * x)) for x in (thing.y, thing.x))
+    row, column = divmod(_middle_cell(thing), GRID)
     told |= {"row": row, "column": column, "upright": 3 * row // GRID, "sideways": 3 * column // GRID}
     told["size"] = min(_SIZES - 1, max(0, int(log(area(thing) / 0.01) / log(1.5))))
     if thing.colour:
@@ -124,10 +133,9 @@ def number_things(scene: Scene, places: np.ndarray) -> list[tuple[int, int, int]
     """
     cells = {}
     counts: Counter[str] = Counter()
-    middles = [tuple(min(GRID - 1, int(GRID * x)) for x in (thing.y, thing.x)) for thing in scene.objects]
-    for n, ((row, column), thing) in enumerate(sorted(zip(middles, scene.objects, strict=True), key=lambda m: m[0])):
+    for n, thing in enumerate(sorted(scene.objects, key=_middle_cell), 1):
         counts[thing.kind] += 1
-        cells[GRID * row + column] = (thing.kind, counts[thing.kind], n + 1)
+        cells[_middle_cell(thing)] = (thing.kind, counts[thing.kind], n)
     names, found = list(FACTS), []
     for cell, (kind, of_kind, of_all) in cells.items():
         if places[cell] >= 0:

@@ -43,7 +43,7 @@ class LanguageSettings:
         blind: share of batches without a picture, so that the model also knows what words alone tell.
         noise: largest spread of what is added to the cells of a picture, in units of the embeddings' own spread.
         hints: weight of the help that goes away: to tell after the second block each cell's row and column, and later,
-            at each noun of a question, what it has to find (``noun_facts.FACTS``).
+            at each thing which one it is, at each noun of a question what it has to find (``noun_facts.FACTS``).
         learning_rate, matrix_learning_rate: of AdamW (embeddings, norms) and of Muon (the matrices of the blocks).
         warmup, cooldown: shares of all steps in which the rates rise from 0 and fall to 0.
         device, dtype: by default what this machine has and is fastest in.
