@@ -269,6 +269,9 @@ class CheckpointInfo:
     revision: str = ""
 
 
+STOPPED = "Stopped."  # the remark of a reply that was ended early by whoever asked
+
+
 @dataclass(frozen=True)
 class Reply:
     """How far a checkpoint is with its answer to one question.
@@ -295,6 +298,11 @@ class Reply:
     remarks: tuple[str, ...] = ()
     error: str = ""
     done: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether it came to its end; one that failed or was stopped is neither right nor wrong."""
+        return self.done and not self.error and STOPPED not in self.remarks
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from explorer.models.checkpoint_ids import (
 from explorer.models.checkpoint_ids import WEIGHTS as MINI_WEIGHTS
 from explorer.models.libraries import load_libraries
 from explorer.records import (
+    STOPPED,
     CheckpointError,
     CheckpointInfo,
     InputError,
@@ -41,7 +42,6 @@ from explorer.services.gate import Gate
 from explorer.services.gpu import gpu_generator, on_zero_gpu
 from explorer.services.streaming import (
     NEVER,
-    STOPPED,
     Either,
     Job,
     Progress,

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from explorer.records import InputError, Reply
+from explorer.records import STOPPED, InputError, Reply
 from explorer.services.gate import Gate
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ Loaded = TypeVar("Loaded")
 Progress = Callable[[float, str], None]
 
 SECONDS_BETWEEN = 0.05
-STOPPED = "Stopped."
 
 
 @dataclass(frozen=True)

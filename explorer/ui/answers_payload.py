@@ -121,19 +121,18 @@ def reply_payload(reply: Reply, truth: Truth | None, stated: str, candidates: Se
     options = YES_NO if reply.kind is AnswerKind.YES_NO else tuple(candidates)
     if not options and reply.kind in (AnswerKind.COUNT, AnswerKind.CHOICE):
         options = tuple(name for name, _ in reply.probabilities)
-    whole = reply.done and not reply.error  # who says nothing is wrong where the truth is known
     return {
         "checkpoint": reply.checkpoint,
         "reads": reply.reads,
         "text": reply.text,
-        "gist": gist(reply.text, options) if whole and reply.text.strip() else "",
+        "gist": gist(reply.text, options) if reply.whole and reply.text.strip() else "",
         "kind": reply.kind.value,
         "probabilities": [[name, round(float(share), 5)] for name, share in reply.probabilities],
         "seconds": round(reply.seconds, 3) if math.isfinite(reply.seconds) else None,
         "remarks": list(reply.remarks),
         "error": reply.error,
         "done": reply.done,
-        "right": verdict(reply.text, truth, stated) if whole else None,
+        "right": verdict(reply.text, truth, stated) if reply.whole else None,  # who says nothing is wrong
     }
 
 

@@ -164,7 +164,7 @@ class AnswersTab:
     def _answers(self, session: Session, said: Json, request: gr.Request, kind: str) -> Iterator[Json]:
         """States of the answers to one question, as the browser draws them."""
         base = {"number": said.get("number"), "picture": said.get("picture")}
-        stop = self.stops.begin(_visitor(request), kind)
+        stop = self.stops.begin(_visitor(request), kind, said.get("number"))
         try:
             wish = self._wish(session, said)
             truth = self._truth(session, wish.question)
@@ -194,7 +194,7 @@ class AnswersTab:
     def _xrayed(self, session: Session, said: Json, request: gr.Request) -> Iterator[Json]:
         """States of the X-ray, as the browser draws them."""
         base = {"number": said.get("number"), "picture": said.get("picture")}
-        stop = self.stops.begin(_visitor(request), "xray")
+        stop = self.stops.begin(_visitor(request), "xray", said.get("number"))
         try:
             wish = self._wish(session, said)
             base |= {"question": wish.question}
@@ -215,7 +215,7 @@ class AnswersTab:
     def _looks(self, session: Session, said: Json, request: gr.Request) -> Iterator[Json]:
         """States of the maps of where each answer looked."""
         base, maps = {"number": said.get("number"), "picture": said.get("picture")}, dict[str, Json]()
-        stop = self.stops.begin(_visitor(request), "look")
+        stop = self.stops.begin(_visitor(request), "look", said.get("number"))
         try:
             wish = self._wish(session, said)
             with self.line.ticket() as ticket:

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 
 KEPT = 2000  # stop events of visitors; older ones have long ended
 
@@ -57,21 +58,32 @@ class Line:
 
 
 class Stops:
-    """The stop event of each visitor's newest work of a kind; starting anew stops what was before."""
+    """The stop event of each visitor's newest work of a kind; starting anew stops what was asked before."""
 
     def __init__(self) -> None:
         """Nothing runs."""
         self._lock = threading.Lock()
-        self._events: OrderedDict[tuple[str, str], threading.Event] = OrderedDict()
+        self._events: OrderedDict[tuple[str, str], tuple[float, threading.Event]] = OrderedDict()
 
-    def begin(self, visitor: str, kind: str) -> threading.Event:
-        """A fresh event; what the visitor had running of this kind is stopped."""
-        event = threading.Event()
+    def begin(self, visitor: str, kind: str, number: object) -> threading.Event:
+        """A fresh event; what the visitor asked for before of this kind is stopped.
+
+        Args:
+            visitor: who asks.
+            kind: of the work.
+            number: the browser's, which grows with each request: two that arrive at once may arrive the wrong way
+                round, and then this one is the stopped one.
+        """
+        event, asked = threading.Event(), number if isinstance(number, int) else inf
         with self._lock:
-            before = self._events.pop((visitor, kind), None)
-            self._events[visitor, kind] = event
+            newest, before = self._events.get((visitor, kind), (-inf, None))
+            if asked < newest:
+                event.set()
+                return event
+            self._events.pop((visitor, kind), None)
+            self._events[visitor, kind] = (asked, event)
             while len(self._events) > KEPT:
-                self._events.popitem(last=False)[1].set()
+                self._events.popitem(last=False)[1][1].set()
         if before:
             before.set()
         return event
@@ -79,14 +91,13 @@ class Stops:
     def stop(self, visitor: str, kinds: tuple[str, ...]) -> None:
         """Stop what a visitor has running of some kinds."""
         with self._lock:
-            events = [self._events.pop((visitor, kind), None) for kind in kinds]
-        for event in events:
-            if event:
-                event.set()
+            found = [self._events.pop((visitor, kind)) for kind in kinds if (visitor, kind) in self._events]
+        for _, event in found:
+            event.set()
 
     def end(self, visitor: str, kind: str, event: threading.Event) -> None:
         """Forget work that is over; its event is set, in case that it was left early."""
         event.set()
         with self._lock:
-            if self._events.get((visitor, kind)) is event:
+            if self._events.get((visitor, kind), (0, None))[1] is event:
                 del self._events[visitor, kind]

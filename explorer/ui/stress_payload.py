@@ -57,7 +57,7 @@ def reply_payload(reply: Reply, truth: Truth | None) -> Json:
     if reply.probabilities and reply.kind is not AnswerKind.OPEN:
         answer, probability = max(reply.probabilities, key=lambda pair: pair[1])
     right = None
-    if truth and reply.done and not reply.error:
+    if truth and reply.whole:
         right = is_right(answer, truth.answer, truth.candidates)
     return {
         "checkpoint": reply.checkpoint,

@@ -147,7 +147,7 @@ class StressTab:
         """Ask the pinned question of the scene, a row a checkpoint."""
         asked = said_of(event)
         start: Json = {"number": asked.get("number")}
-        stop = self._stops.begin(_visitor(request), "answers")
+        stop = self._stops.begin(_visitor(request), "answers", asked.get("number"))
         try:
             scene, question = stage.read_scene(asked.get("scene")), _question(asked.get("question"))
             chosen, truth = self._chosen(asked.get("checkpoints")), truth_of(scene, question)
@@ -164,7 +164,7 @@ class StressTab:
         """Run a sweep; every batch of answers is told as it comes."""
         asked = said_of(event)
         start: Json = {"number": asked.get("number"), "which": asked.get("which")}
-        stop = self._stops.begin(_visitor(request), "sweep")
+        stop = self._stops.begin(_visitor(request), "sweep", asked.get("number"))
         told: Json = start | {"done": 0, "total": 1, "lines": []}
         try:
             trials, facts = _trials(asked)
@@ -189,7 +189,7 @@ class StressTab:
         """Compare two scenes: their features layer by layer, then the answers to one question about both."""
         asked = said_of(event)
         found: Json = {"number": asked.get("number")}
-        stop = self._stops.begin(_visitor(request), "change")
+        stop = self._stops.begin(_visitor(request), "change", asked.get("number"))
         try:
             before, after = (stage.read_scene(asked.get(name)) for name in ("before", "after"))
             changed = stage.compare_scenes(before, after)

@@ -9,7 +9,7 @@ import pytest
 from fake_answers import COUNTS, FAMILY, FakeAnswerers, make_info
 from PIL import Image
 
-from explorer.records import AnswerKind, Looked, Picture, Reply, Truth
+from explorer.records import STOPPED, AnswerKind, Looked, Picture, Reply, Truth
 from explorer.ui.answers_payload import (
     looked_payload,
     reply_payload,
@@ -241,6 +241,8 @@ def test_a_reply_that_is_not_done_is_not_judged():
     said = replace(half, done=True, text="There are four of them")
     assert reply_payload(replace(said, kind=AnswerKind.OPEN), FOUR, "", ())["gist"] == "there are 4 of them"
     assert reply_payload(said, FOUR, "", COUNTS)["gist"] == "4" and verdict(said.text, FOUR, "")
+    stopped = replace(said, remarks=(STOPPED,))
+    assert reply_payload(stopped, FOUR, "", COUNTS)["right"] is None
 
 
 def test_an_answer_finds_its_row():

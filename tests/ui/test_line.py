@@ -45,8 +45,8 @@ def test_a_failure_leaves_the_line():
 
 def test_starting_anew_stops_what_was_before_of_this_visitor_alone():
     stops = Stops()
-    first, other, look = stops.begin("a", "asked"), stops.begin("b", "asked"), stops.begin("a", "look")
-    second = stops.begin("a", "asked")
+    first, other, look = stops.begin("a", "asked", 1), stops.begin("b", "asked", 9), stops.begin("a", "look", 1)
+    second = stops.begin("a", "asked", 2)
     assert [one.is_set() for one in (first, other, look, second)] == [True, False, False, False]
     stops.stop("a", ("asked", "xray"))
     assert [one.is_set() for one in (other, look, second)] == [False, False, True]
@@ -54,8 +54,17 @@ def test_starting_anew_stops_what_was_before_of_this_visitor_alone():
 
 def test_what_ended_late_does_not_forget_what_began_after_it():
     stops = Stops()
-    first = stops.begin("a", "asked")
-    second = stops.begin("a", "asked")
+    first = stops.begin("a", "asked", 1)
+    second = stops.begin("a", "asked", 2)
     stops.end("a", "asked", first)
     stops.stop("a", ("asked",))
     assert second.is_set()
+
+
+def test_of_two_that_arrive_the_wrong_way_round_the_newer_goes_on():
+    stops = Stops()
+    newer, older = stops.begin("a", "asked", 2), stops.begin("a", "asked", 1)
+    assert older.is_set() and not newer.is_set()
+    stops.end("a", "asked", older)
+    without = stops.begin("a", "asked", None)
+    assert newer.is_set() and not without.is_set()
