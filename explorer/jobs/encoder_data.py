@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -12,10 +13,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from explorer.scenes.captions import inside, make_caption
-from explorer.scenes.kinds import WORDS
+from explorer.scenes.kinds import KINDS, WORDS
 from explorer.scenes.layout import invent_sign, make_scene
 from explorer.scenes.render import draw_sign, letter_boxes, render
-from explorer.scenes.scene import Scene, Sign
+from explorer.scenes.scene import Scene, SceneObject, Sign
 from explorer.scenes.sprites import box
 
 PATCH_PX = 14
@@ -126,6 +127,16 @@ def sign_labels(sign: Sign | None, top: int, left: int, step: Step) -> np.ndarra
     return labels.reshape(-1, 2)
 
 
+def middle_labels(things: Sequence[SceneObject], top: int, left: int, step: Step) -> np.ndarray:
+    """Whose middle lies in each patch of a window, int64 [rows*columns], a place among ``KINDS``; -1 where no thing's does."""
+    labels, kinds = np.full((step.rows, step.columns), -1), list(KINDS)
+    for thing in things:
+        row, column = (int((x * IMAGE_PX - first) // PATCH_PX) for x, first in ((thing.y, top), (thing.x, left)))
+        if 0 <= row < step.rows and 0 <= column < step.columns:
+            labels[row, column] = kinds.index(thing.kind)
+    return labels.flatten()
+
+
 def cut_out(top: int, left: int, step: Step) -> tuple[float, float, float, float]:
     """Left, top, right and bottom of a window at a place in pixels, as shares of the picture's side."""
     right, bottom = left + step.columns * PATCH_PX, top + step.rows * PATCH_PX
@@ -135,8 +146,8 @@ def cut_out(top: int, left: int, step: Step) -> tuple[float, float, float, float
 class Windows(Dataset):
     """Batch k of a run, always the same for the same seed and k, so that a resumed run sees what it would have seen.
 
-    Each item is (pixels uint8 [B, 3, rows*14, columns*14], first patches int64 [B, 2], captions, signs int64
-    [B, rows*columns, 2] as ``sign_labels`` gives them).
+    Each item is (pixels uint8 [B, 3, rows*14, columns*14], first patches int64 [B, 2], captions, labels int64
+    [B, rows*columns, 3] as ``sign_labels`` and ``middle_labels`` give them).
     """
 
     def __init__(self, seed: int, plan: list[Step], scenes: int):
@@ -151,7 +162,7 @@ class Windows(Dataset):
         """The batch of a step."""
         plan = self.plan[step]
         rng = np.random.default_rng((self.seed, step))
-        pixels, firsts, captions, signs = [], [], [], []
+        pixels, firsts, captions, labels = [], [], [], []
         while len(pixels) < plan.batch:
             scene, image = drawn_scene(int(rng.integers(self.scenes)))
             if plan.words:
@@ -162,13 +173,16 @@ class Windows(Dataset):
             cut = cut_out(top, left, plan)
             if not plan.words and cuts_badly(scene, cut):
                 continue
-            signs.append(sign_labels(scene.sign, top, left, plan))
+            shows = sign_labels(scene.sign, top, left, plan)
+            middles = middle_labels(scene.objects, top, left, plan)
             window = image[top : top + plan.rows * PATCH_PX, left : left + plan.columns * PATCH_PX]
             if rng.random() < 0.5 and not scene.sign:
                 window = window[:, ::-1]
+                middles = middles.reshape(plan.rows, -1)[:, ::-1].flatten()
                 left = IMAGE_PX - left - plan.columns * PATCH_PX
+            labels.append(np.concatenate([shows, middles[:, None]], 1))
             pixels.append(window)
             firsts.append((round(top / PATCH_PX), round(left / PATCH_PX)))
             captions.append(make_caption(scene, rng, cut))
         shown = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
-        return shown, torch.tensor(firsts), captions, torch.from_numpy(np.stack(signs))
+        return shown, torch.tensor(firsts), captions, torch.from_numpy(np.stack(labels))

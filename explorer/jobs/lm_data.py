@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 
 from explorer.jobs.encoder_data import encoder_pixels
 from explorer.jobs.lm_tokenizer import english_words
-from explorer.jobs.noun_facts import FactFinder, number_things
+from explorer.jobs.noun_facts import FactFinder
 from explorer.jobs.written_pictures import CELLS, Notation, Writer, covered_cells
 from explorer.models.packed import Pack, make_pack
 from explorer.scenes.captions import NUMBERS, article, join, make_caption, noun, plural
@@ -231,7 +231,7 @@ class WrittenBatches(Dataset):
     def _lay_out(self, scenes, written, encoded, cells: int, rng: np.random.Generator) -> Reading:
         covered = [covered_cells(scene) for scene in scenes]
         cells = max(cells, *(int(some.sum()) for some in covered))
-        positions, spots, words, weights, numbered = [], [], [], [], []
+        positions, spots, words, weights, stand = [], [], [], [], []
         for n, (at, tokens, weight) in enumerate(written):
             # What is kept: things first, then ground by chance; the position of what is left out stays empty.
             order = np.argsort(rng.random(CELLS) - covered[n], kind="stable")
@@ -239,7 +239,7 @@ class WrittenBatches(Dataset):
             place = np.full(CELLS, -1)
             place[kept] = n * (1 + cells) + 1 + np.arange(cells)
             there = place[at] >= 0
-            numbered += number_things(scenes[n], place)
+            stand.append(place)
             positions.append(np.concatenate([[0], 1 + kept]))
             spots.append(place[at][there])
             words.append(tokens[there])
@@ -247,8 +247,7 @@ class WrittenBatches(Dataset):
         pack = make_pack(encoded, 1 + cells, after=1 + CELLS)
         joined = [torch.from_numpy(np.concatenate(parts)) for parts in (spots, words, weights)]
         places = torch.from_numpy(np.stack(positions))
-        told = torch.cat([self._facts.find(scenes, pack), torch.tensor(numbered, dtype=torch.long).view(-1, 3)])
-        return Reading(pack, places, joined[0], joined[1], joined[2], told)
+        return Reading(pack, places, joined[0], joined[1], joined[2], self._facts.find(scenes, pack, np.stack(stand)))
 
 
 @dataclass(frozen=True)
@@ -260,12 +259,14 @@ class Shown:
         pixels: uint8 [n, 168, 168, 3], as the encoder sees them, of those scenes alone that were not shown before.
         new: which of the N those n are.
         pack: captions or questions.
+        told: int64 [K, 3], what nouns and patches have to find, see ``noun_facts``.
     """
 
     seeds: tuple[int, ...]
     pixels: Tensor
     new: tuple[int, ...]
     pack: Pack
+    told: Tensor
 
 
 class PictureBatches(Dataset):
@@ -300,6 +301,7 @@ class PictureBatches(Dataset):
         """
         self.lessons, self.shares = lessons, (crowds, signs)
         self.asker, self.seed, self.plan, self.most, self.pool = Asker(tokenizer), seed, plan, most, pool
+        self._facts = FactFinder(tokenizer)
         self._shown: set[int] = set()
         self._scenes: dict[int, Scene] = {}
 
@@ -332,7 +334,9 @@ class PictureBatches(Dataset):
             self._scenes.update(zip(seeds, scenes, strict=True))
         drawn = [encoder_pixels(scenes[k]) for k in new]
         pixels = torch.from_numpy(np.stack(drawn)) if drawn else torch.zeros(0, 168, 168, 3, dtype=torch.uint8)
-        return Shown(tuple(seeds), pixels, tuple(new), make_pack(self.asker.encode(texts), 1 + CELLS))
+        pack = make_pack(self.asker.encode(texts), 1 + CELLS)
+        places = pack.prefix * np.arange(len(scenes))[:, None] + 1 + np.arange(CELLS)
+        return Shown(tuple(seeds), pixels, tuple(new), pack, self._facts.find(scenes, pack, places))
 
 
 def _pick(options, rng: np.random.Generator):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from explorer.jobs.written_pictures import GRID
 from explorer.models.packed import IGNORE, Pack
@@ -66,6 +66,13 @@ def option_tokens(tokenizer: Any) -> dict[str, list[int]]:
     return {name: tokenizer.convert_tokens_to_ids(words) for name, words in _WORDED.items()}
 
 
+def make_heads(width: int) -> nn.ModuleDict:
+    """Fresh heads for those ``FACTS`` that no words tell."""
+    return nn.ModuleDict(
+        {k: nn.Linear(width, fact.options) for k, fact in FACTS.items() if isinstance(fact.options, int)}
+    )
+
+
 def fact_losses(
     language: Any, told: Tensor, seen: list[Tensor], options: dict[str, list[int]], heads: Any
 ) -> dict[str, Tensor]:
@@ -76,7 +83,7 @@ def fact_losses(
         told: as ``FactFinder.find`` and ``number_things`` give it.
         seen: states after each block, as ``read_pack`` gives them.
         options: as ``option_tokens`` gives them.
-        heads: a ModuleDict for the facts without words.
+        heads: as ``make_heads`` gives them.
     """
     losses = {}
     for k, (name, fact) in enumerate(FACTS.items()):
@@ -176,18 +183,19 @@ class FactFinder:
         self._upright, self._sideways, self._middle = ids("top", "bottom"), ids("left", "right"), ids("middle")[0]
         self._grid, self._replies = ids("rows", "columns"), ids("yes", "no")
 
-    def find(self, scenes: list[Scene], pack: Pack) -> Tensor:
-        """Look at all questions of a pack.
+    def find(self, scenes: list[Scene], pack: Pack, places: np.ndarray) -> Tensor:
+        """Look at all questions of a pack, and at the things they are about.
 
         Args:
             scenes: what is asked about.
             pack: the questions, some for each scene.
+            places: int64 [N, CELLS], as ``number_things`` takes them.
 
         Returns:
             Tensor: int64 [K, 3], for each fact its place in the row that ``read_pack`` makes of pictures and questions,
             which of ``FACTS`` it is, and which of that one's options is right.
         """
-        names, found = list(FACTS), []
+        names, found, pictures = list(FACTS), [], pack.pictures * pack.prefix  # the pictures stand before the questions
         tokens, targets = pack.tokens.tolist(), pack.targets.tolist()
         of = (pack.slots // pack.longest).tolist()  # the question
         starts = [k for k in range(len(of)) if k == 0 or of[k] != of[k - 1]]
@@ -209,8 +217,9 @@ class FactFinder:
                 found += [(ready, names.index(name), option) for name, option in known.items()]
             if next((t for t in targets[start:end] if t != IGNORE), IGNORE) in self._replies:
                 found += [(max(k, ready), names.index("so"), so) for k, so in self._agree(tokens, at, known)]
-        pictures = pack.pictures * pack.prefix  # stand before the questions
-        return torch.tensor([(pictures + k, *rest) for k, *rest in found], dtype=torch.long).view(-1, 3)
+        found = [(pictures + k, *rest) for k, *rest in found]
+        found += [fact for scene, own in zip(scenes, places, strict=True) for fact in number_things(scene, own)]
+        return torch.tensor(found, dtype=torch.long).view(-1, 3)
 
     def _agree(self, tokens: list[int], at: range, known: dict[str, int]) -> list[tuple[int, int]]:
         """Places of words that state something about what is known, and whether (1) or not (0) it is so."""

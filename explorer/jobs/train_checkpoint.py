@@ -23,6 +23,7 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 from explorer.jobs.align import Moments, start_projections, written_vectors
 from explorer.jobs.encoder_data import encoder_pixels
 from explorer.jobs.lm_data import PictureBatches, Shown, draw_seed
+from explorer.jobs.noun_facts import fact_losses, make_heads, option_tokens
 from explorer.jobs.run import Log, make_optimizers, rate_share, save_state, step_optimizers
 from explorer.jobs.settings import save_settings
 from explorer.jobs.written_pictures import Writer
@@ -66,6 +67,8 @@ class CheckpointSettings:
             ones always, which costs one forward of the encoder a step for all checkpoints together.
         crowds, signs: shares of the scenes, the start's too, that are drawn for their many things of one kind, and for
             their sign (``lm_data.draw_seed``).
+        hints: weight of stage 0's help in stage 2: to tell at each thing's middle, and at each noun of a question, what
+            has to be found there (``noun_facts.FACTS``).
         learning_rate: of AdamW for the projectors, both stages.
         language_rate, matrix_rate: of AdamW and Muon for the language model, in stage 2.
         warmup, cooldown: shares of each stage in which the rates rise from 0 and fall to 0.
@@ -90,6 +93,7 @@ class CheckpointSettings:
     pool: int = 0
     crowds: float = 0.0
     signs: float = 0.0
+    hints: float = 0.0
     learning_rate: float = 1e-3
     language_rate: float = 1e-3
     matrix_rate: float = 0.005
@@ -105,6 +109,8 @@ class CheckpointSettings:
 class Member:
     """A checkpoint while it learns."""
 
+    _PARTS = ("projections", "language", "heads")
+
     def __init__(self, entry: str, settings: CheckpointSettings, language: LlamaForCausalLM, vision: Any):
         """Start with a copy of the language model; ``entry`` is as in ``settings.layers``."""
         blocks, features = vision.num_hidden_layers, vision.hidden_size
@@ -112,11 +118,13 @@ class Member:
         self.name = checkpoint_name(self.layers)
         self.language: Any = deepcopy(language)
         known = self.layers or tuple(range(1, blocks + 1))
-        self.projections = LayerProjections(known, self.language.config.hidden_size, features).to(language.device)
+        width = self.language.config.hidden_size
+        self.projections = LayerProjections(known, width, features).to(language.device)
+        self.heads = make_heads(width).to(language.device)
         self.optimizers = {
             1: make_optimizers([self.projections], settings.learning_rate, 0.0),
             2: make_optimizers([self.projections], settings.learning_rate, 0.0)
-            + make_optimizers([self.language], settings.language_rate, settings.matrix_rate),
+            + make_optimizers([self.language, self.heads], settings.language_rate, settings.matrix_rate),
         }
 
     def shares(self, n: int, chance: np.random.Generator) -> Tensor:
@@ -131,9 +139,16 @@ class Member:
         return drawn
 
     def loss(
-        self, states: dict[int, Tensor], pack: Pack, shares: Tensor, first: int, halved: bool
-    ) -> tuple[Tensor, float]:
-        """Cross-entropy of the answers' tokens, and the share of them (without the last) that are right.
+        self,
+        states: dict[int, Tensor],
+        pack: Pack,
+        shares: Tensor,
+        first: int,
+        halved: bool,
+        told: Tensor,
+        options: dict[str, list[int]],
+    ) -> tuple[Tensor, Tensor, float]:
+        """Cross-entropy of the answers' tokens, and of the hints, and the share of tokens (without the last) that are right.
 
         Args:
             states: raw features of every layer, as ``layer_states`` gives them.
@@ -141,26 +156,28 @@ class Member:
             shares: as ``shares`` gives them.
             first: the token before the picture.
             halved: whether the language model computes in bfloat16; the projections never do.
+            told: the hints, as ``Shown`` has them.
+            options: as ``option_tokens`` gives them.
         """
         words = self.projections(states, shares)
         start = self.language.model.embed_tokens.weight[first].expand(len(words), 1, -1)
         asked = pack.targets != IGNORE
         with torch.autocast(words.device.type, torch.bfloat16, enabled=halved):
-            hidden, _ = read_pack(self.language.model, torch.cat([start.to(words), words], 1), pack)
+            hidden, seen = read_pack(self.language.model, torch.cat([start.to(words), words], 1), pack)
+            help_ = sum(fact_losses(self.language, told, seen, options, self.heads).values(), words.new_zeros(()))
             logits, targets = self.language.lm_head(hidden[asked]), pack.targets[asked]
         right = (logits.argmax(1) == targets)[targets != self.language.config.eos_token_id]
-        return F.cross_entropy(logits.float(), targets), right.float().mean().item()
+        return F.cross_entropy(logits.float(), targets), 0.5 * help_, right.float().mean().item()
 
     def state(self) -> dict[str, Any]:
         """All that learning changes."""
         optimizers = {str(stage): [o.state_dict() for o in some] for stage, some in self.optimizers.items()}
-        parts = {"projections": self.projections.state_dict(), "language": self.language.state_dict()}
-        return {**parts, "optimizers": optimizers}
+        return {name: getattr(self, name).state_dict() for name in self._PARTS} | {"optimizers": optimizers}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what ``state`` gave."""
-        self.projections.load_state_dict(state["projections"])
-        self.language.load_state_dict(state["language"])
+        for name in self._PARTS:
+            getattr(self, name).load_state_dict(state[name])
         for stage, some in self.optimizers.items():
             for optimizer, saved in zip(some, state["optimizers"][str(stage)], strict=True):
                 optimizer.load_state_dict(saved)
@@ -211,6 +228,7 @@ class FamilyRun:
                 f"There is no language model in {settings.language}: run `python -m explorer train language` first."
             )
         self.processor = make_processor(settings.encoder, self.tokenizer)
+        self.options = option_tokens(self.tokenizer)
         language = language.to(self.device)
         self.members = [Member(entry, settings, language, self.encoder.config) for entry in settings.layers]
         if len({member.name for member in self.members}) < len(self.members) or not self.members:
@@ -269,18 +287,21 @@ class FamilyRun:
             device = member.projections.weight.device
             member.projections.unfold(k, start.maps[at].to(device) / parts, start.biases[at].to(device) / parts)
 
-    def train_step(self, stage: int, share: float, states: dict[int, Tensor], pack: Pack) -> dict[str, float]:
+    def train_step(self, stage: int, share: float, states: dict[int, Tensor], shown: Shown) -> dict[str, float]:
         """One update of every checkpoint on one batch; returns what is logged."""
-        pack, row = pack.to(self.device), {}
+        hints = self.settings.hints if stage == 2 else 0.0
+        pack, told, row = shown.pack.to(self.device), shown.told[: len(shown.told) if hints else 0].to(self.device), {}
         for member in self.members:
             chance = np.random.default_rng((self.settings.seed, 3, self.step))
             shares = member.shares(pack.pictures, chance).to(self.device)
             member.language.requires_grad_(stage == 2)
-            loss, right = member.loss(states, pack, shares, self.tokenizer.bos_token_id, self.dtype == torch.bfloat16)
-            loss.backward()
-            learning = [*member.projections.parameters(), *(member.language.parameters() if stage == 2 else ())]
-            step_optimizers(member.optimizers[stage], learning, share)
-            row |= {f"{member.name}/loss": loss.item(), f"{member.name}/right": right}
+            first, halved = self.tokenizer.bos_token_id, self.dtype == torch.bfloat16
+            loss, help_, right = member.loss(states, pack, shares, first, halved, told, self.options)
+            (loss + hints * help_).backward()
+            speaking = [*member.language.parameters(), *member.heads.parameters()] if stage == 2 else []
+            step_optimizers(member.optimizers[stage], [*member.projections.parameters(), *speaking], share)
+            named = {"loss": loss.item(), "right": right} | ({"hints": help_.item()} if hints else {})
+            row |= {f"{member.name}/{name}": value for name, value in named.items()}
         return row
 
     def train(self, until: int | None = None) -> None:
@@ -300,7 +321,7 @@ class FamilyRun:
                 (self.step, s.caption_steps) if stage == 1 else (self.step - s.caption_steps, s.question_steps)
             )
             share = rate_share(done, total, s.warmup, s.cooldown)
-            row = self.train_step(stage, share, features.states(shown), shown.pack)
+            row = self.train_step(stage, share, features.states(shown), shown)
             self.step += 1
             log.add(self.step, {"stage": stage, "rate": share, "tokens": len(shown.pack.tokens), **row})
         log.close()

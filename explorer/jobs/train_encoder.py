@@ -22,7 +22,7 @@ from explorer.jobs.muon import Muon
 from explorer.jobs.run import Log, save_state, step_optimizers
 from explorer.jobs.settings import save_settings
 from explorer.scenes.captions import make_caption
-from explorer.scenes.kinds import WORDS
+from explorer.scenes.kinds import KINDS, WORDS
 from explorer.scenes.layout import make_scene
 
 MEAN_STD = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -42,6 +42,8 @@ class EncoderSettings:
         words_weight: of the loss of the caption's words beside CLIP's loss (see ``words_loss``).
         patch_words_weight: of the same loss read from the patches, each word from the patch that says it loudest.
         signs_weight: of the cross-entropy of the letter, and of the word, that the patches of signs are asked for.
+        middles_weight: of the cross-entropy of what every patch is asked: which kind of thing has its middle there, if any;
+            a sum over patches, for each thing.
         learning_rate: of AdamW, for all that is not a matrix of a block.
         matrix_learning_rate: of Muon, for the matrices of the blocks.
         warmup, cooldown: shares of all steps in which the rates rise from 0, and fall to 0.
@@ -66,6 +68,7 @@ class EncoderSettings:
     words_weight: float = 1.0
     patch_words_weight: float = 0.0
     signs_weight: float = 0.0
+    middles_weight: float = 0.0
     learning_rate: float = 1.5e-3
     matrix_learning_rate: float = 0.02
     weight_decay: float = 0.05
@@ -202,11 +205,14 @@ class EncoderRun:
         if settings.init:
             self.model.load_state_dict(CLIPModel.from_pretrained(settings.init, dtype=torch.float32).state_dict())
         self.head = torch.nn.Linear(settings.projection, len(self.tokenizer))
+        self.middles = torch.nn.Linear(settings.projection, 1 + len(KINDS))
+        self.middles.bias.data[0] = 8  # at first no patch is a middle, as most are none
         letters, words = list(string.ascii_lowercase), [word.lower() for word in WORDS]
         self.signs = [[self.tokenizer(text).input_ids[-2] for text in texts] for texts in (letters, words)]
         blocks = {id(p) for n, p in self.model.named_parameters() if ".layers." in n and p.ndim == 2}
         matrices = [p for p in self.model.parameters() if id(p) in blocks]
-        others = [p for p in (*self.model.parameters(), *self.head.parameters()) if id(p) not in blocks]
+        heads = (*self.head.parameters(), *self.middles.parameters())
+        others = [p for p in (*self.model.parameters(), *heads) if id(p) not in blocks]
         self.trained = matrices + others
         self.optimizers: list[torch.optim.Optimizer] = [
             Muon(matrices, lr=settings.matrix_learning_rate, weight_decay=settings.weight_decay),
@@ -218,6 +224,7 @@ class EncoderRun:
             state = torch.load(self.out / "state.pt", weights_only=True)
             self.model.load_state_dict(state["model"])
             self.head.load_state_dict(state["head"])
+            self.middles.load_state_dict(state["middles"])
             for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(saved)
             self.step, self.captions, self.containing = state["step"], state["captions"], state["containing"]
@@ -228,6 +235,7 @@ class EncoderRun:
         state = {
             "model": self.model.state_dict(),
             "head": self.head.state_dict(),
+            "middles": self.middles.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "step": self.step,
             "captions": self.captions,
@@ -236,7 +244,7 @@ class EncoderRun:
         save_state(state, self.out / "state.pt")
 
     def train_step(
-        self, total: int, pixels: Tensor, firsts: Tensor, captions: list[str], signs: Tensor
+        self, total: int, pixels: Tensor, firsts: Tensor, captions: list[str], labels: Tensor
     ) -> dict[str, float]:
         """One update on what ``Windows`` gives; returns what is logged."""
         share = rate(self.step, total, self.settings)
@@ -256,12 +264,19 @@ class EncoderRun:
             every = every + self.settings.patch_words_weight * patches
             row["patches"] = float(patches.detach())
         if self.settings.signs_weight:
-            for name, ids, shown in zip(("letter", "word"), self.signs, signs.unbind(-1), strict=True):
+            for name, ids, shown in zip(("letter", "word"), self.signs, labels[..., :2].unbind(-1), strict=True):
                 said, right = self.head(seen[:, 1:][shown >= 0])[:, ids], shown[shown >= 0]
                 if not len(right):
                     continue
                 every = every + self.settings.signs_weight * F.cross_entropy(said, right)
                 row[name] = float((said.argmax(1) == right).float().mean())
+        if self.settings.middles_weight:
+            right = 1 + labels[..., 2]
+            said = self.middles(seen[:, 1:]).transpose(1, 2)
+            surprise = F.cross_entropy(said, right, reduction="sum") / right.count_nonzero().clamp(min=1)
+            every = every + self.settings.middles_weight * surprise
+            row["middle"] = float((said.argmax(1) == right)[right > 0].float().mean())
+            row["nothing"] = float((said.argmax(1) == right)[right == 0].float().mean())
         every.backward()
         norm = step_optimizers(self.optimizers, self.trained, share)
         logits, loss = logits.detach(), loss.detach()

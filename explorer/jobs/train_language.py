@@ -19,7 +19,7 @@ from explorer.jobs.align import written_vectors
 from explorer.jobs.answers import Answered, summarise
 from explorer.jobs.lm_data import Asker, Phase, Reading, WrittenBatches
 from explorer.jobs.lm_tokenizer import IMAGE, make_tokenizer
-from explorer.jobs.noun_facts import FACTS, fact_losses, option_tokens
+from explorer.jobs.noun_facts import fact_losses, make_heads, option_tokens
 from explorer.jobs.run import Log, make_optimizers, rate_share, save_state, step_optimizers
 from explorer.jobs.settings import save_settings
 from explorer.jobs.written_pictures import GRID, Writer
@@ -145,8 +145,8 @@ class LanguageRun:
             model = make_language(settings.shape(), self.tokenizer, settings.seed)
             join_plurals(model.model.embed_tokens.weight, self.tokenizer)
         self.model = model.to(self.device)
-        classes = {"cell": 2 * GRID} | {k: v.options for k, v in FACTS.items() if isinstance(v.options, int)}
-        self.hints = nn.ModuleDict({name: nn.Linear(settings.width, n) for name, n in classes.items()}).to(self.device)
+        cell = nn.Linear(settings.width, 2 * GRID)
+        self.hints = nn.ModuleDict({"cell": cell, **make_heads(settings.width)}).to(self.device)
         self.options = option_tokens(self.tokenizer)
         self.optimizers = make_optimizers(
             [self.model, self.hints], settings.learning_rate, settings.matrix_learning_rate

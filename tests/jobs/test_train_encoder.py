@@ -15,6 +15,7 @@ from explorer.jobs.encoder_data import (
     Windows,
     drawn_scene,
     encoder_pixels,
+    middle_labels,
     sign_labels,
     write_sign,
 )
@@ -32,9 +33,9 @@ from explorer.jobs.train_encoder import (
     words_loss,
 )
 from explorer.records import SettingsError
-from explorer.scenes.kinds import WORDS
+from explorer.scenes.kinds import KINDS, WORDS
 from explorer.scenes.layout import make_scene
-from explorer.scenes.scene import Sign
+from explorer.scenes.scene import SceneObject, Sign
 
 TINY = EncoderSettings(
     width=32, mlp_width=32, heads=2, blocks=2, text_width=32, text_blocks=1, projection=16, vocabulary=800, tokenizer_captions=300,
@@ -123,23 +124,46 @@ def test_batches_depend_on_seed_and_step_alone():
 def test_strips_hold_a_new_sign_and_the_caption_says_its_word():
     plan = EncoderSettings(phases=((4, 6, 3),), strips=(2, 3, 5)).plan()
     assert [step.rows for step in plan] == [6, 3, 6, 3] and plan[1].words < plan[3].words == len(WORDS)
-    pixels, firsts, captions, signs = Windows(7, [Step(3, GRID, 12, words=4)], 6)[0]
+    pixels, firsts, captions, labels = Windows(7, [Step(3, GRID, 12, words=4)], 6)[0]
     assert pixels.shape == (12, 3, 3 * PATCH_PX, 168) and not firsts[:, 1].any()
     said = [next((word for word in WORDS if f'"{word}"' in caption), None) for caption in captions]
     assert {word for word in said if word} <= set(WORDS[:4]) and sum(word is not None for word in said) >= 8
-    assert signs.shape == (12, 36, 2)
-    for word, letters, boards in zip(said, *signs.unbind(-1), strict=True):
+    assert labels.shape == (12, 36, 3)
+    for word, letters, boards in zip(said, *labels[..., :2].unbind(-1), strict=True):
         spelled = "".join(chr(ord("A") + letter) for letter in letters.tolist() if letter >= 0)
         assert word is None or set(boards.tolist()) == {-1, WORDS.index(word)} and set(spelled) <= set(word)
+
+
+def test_middles_lie_where_the_things_are_also_in_mirrored_windows():
+    things = [SceneObject("dog", 0.5, 0.3, 0.2), SceneObject("cat", 0.9, 0.9, 0.2)]
+    labels = middle_labels(things, 28, 42, Step(6, 6, 1)).reshape(6, 6)
+    assert np.argwhere(labels >= 0).tolist() == [[1, 3]] and labels[1, 3] == list(KINDS).index("dog")
+    seed = next(seed for seed in range(100) if len(drawn_scene(seed)[0].objects) > 2 and not drawn_scene(seed)[0].sign)
+    scene, image = drawn_scene(seed)
+    right = middle_labels(scene.objects, 0, 0, Step(GRID, GRID, 1)).reshape(GRID, GRID)
+    seen = set()
+    for step in range(200):
+        pixels, _, _, labels = Windows(step, [Step(GRID, GRID, 1)], seed + 1)[0]
+        shown = pixels[0].permute(1, 2, 0).numpy()
+        for mirrored, drawn, middles in ((False, image, right), (True, image[:, ::-1], right[:, ::-1])):
+            if (shown == drawn).all():
+                assert (labels[0, :, 2].numpy() == middles.flatten()).all()
+                seen.add(mirrored)
+        if len(seen) == 2:
+            return
+    raise AssertionError(seen)
 
 
 def test_patches_of_strips_are_asked_for_letters_and_words(finished, tmp_path):
     out, _ = finished
     shutil.copytree(out / "tokenizer", tmp_path / "tokenizer")
-    EncoderRun(dataclasses.replace(TINY, out=str(tmp_path), strips=(2, 3, 4), signs_weight=1.0)).train()
+    EncoderRun(
+        dataclasses.replace(TINY, out=str(tmp_path), strips=(2, 3, 4), signs_weight=1.0, middles_weight=1.0)
+    ).train()
     rows = list(csv.DictReader((tmp_path / "log.csv").open()))
     read = [bool(row["letter"] and row["word"]) for row in rows if row["rows"] == "3"]
     assert read == [True, True]
+    assert all(float(row["nothing"]) > 0.9 for row in rows)
 
 
 def test_a_sign_is_asked_for_where_it_lies_and_its_word_where_it_is_whole():

@@ -239,7 +239,7 @@ def find_facts(words, scenes, texts):
     """Words of questions, in order, that have to find something, and what."""
     pack = make_pack(Asker(words).encode(texts), 1)
     found = {}
-    for place, fact, option in FactFinder(words).find(scenes, pack).tolist():
+    for place, fact, option in FactFinder(words).find(scenes, pack, np.full((len(scenes), CELLS), -1)).tolist():
         name = list(FACTS)[fact]
         options = FACTS[name].options
         word = words.convert_ids_to_tokens(pack.tokens[place - len(scenes)].item())
