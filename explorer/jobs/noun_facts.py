@@ -67,10 +67,12 @@ def option_tokens(tokenizer: Any) -> dict[str, list[int]]:
 
 
 def make_heads(width: int) -> nn.ModuleDict:
-    """Fresh heads for those ``FACTS`` that no words tell."""
-    return nn.ModuleDict(
-        {k: nn.Linear(width, fact.options) for k, fact in FACTS.items() if isinstance(fact.options, int)}
-    )
+    """Heads for those ``FACTS`` that no words tell; of zeros, so that they learn before they push the model."""
+    heads = {name: nn.Linear(width, fact.options) for name, fact in FACTS.items() if isinstance(fact.options, int)}
+    for head in heads.values():
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+    return nn.ModuleDict(heads)
 
 
 def fact_losses(

@@ -12,3 +12,7 @@ def open_tab(page, name):
         page.locator(".overflow-dropdown button", has_text=name).click()
     else:
         tab.click()
+        page.wait_for_function("tab => tab.getAttribute('aria-selected') === 'true'", arg=tab.element_handle())
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.html-container')].filter((one) => one.offsetParent).length > 1"
+    )

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from page_steps import open_tab
 
 AXE = gzip.decompress((Path(__file__).parent / "vendor" / "axe-4.14.1.min.js.gz").read_bytes()).decode()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -25,15 +26,6 @@ def violations(page):
 
 def tabs(page):
     return list(dict.fromkeys(name.strip() for name in page.get_by_role("tab").all_inner_texts()))
-
-
-def open_tab(page, name):
-    tab = page.get_by_role("tab", name=name, exact=True).first
-    tab.click()
-    page.wait_for_function("tab => tab.getAttribute('aria-selected') === 'true'", arg=tab.element_handle())
-    page.wait_for_function(
-        "() => [...document.querySelectorAll('.html-container')].filter((one) => one.offsetParent).length > 1"
-    )
 
 
 def test_axe_finds_nothing_in_light_and_dark_on_any_tab_and_nothing_scrolls_sideways(open_page):

@@ -322,11 +322,12 @@ def test_checkpoints_killed_and_resumed_end_with_the_same_weights(tmp_path, fold
     runs = []
     for name, stops in (("whole", [None]), ("broken", [1, 3, None])):
         for stop in stops:
-            run = FamilyRun(checkpoint_settings(tmp_path / name, folders))
+            run = FamilyRun(checkpoint_settings(tmp_path / name, folders, hints=1.0))
             run.train(stop)
         runs.append(run)
     for first, second in zip(runs[0].members, runs[1].members, strict=True):
         assert same(first.language, second.language) and same(first.projections, second.projections)
+        assert same(first.heads, second.heads) and first.heads["nth of all"].weight.any()
     assert (tmp_path / "whole" / "log.csv").read_text() == (tmp_path / "broken" / "log.csv").read_text()
 
 
@@ -349,6 +350,16 @@ def test_a_pool_shows_few_scenes_often_and_resumes_to_the_same_weights(tmp_path,
     data = PictureBatches(runs[0].tokenizer, 0, [(2, 2)] * 6, 2, pool=3)
     batches = [data[k] for k in range(6)]
     assert len({seed for batch in batches for seed in batch.seeds}) == 3
+    for (
+        batch
+    ) in batches:  # each picture has 144 patches behind its first token, and the questions stand behind all pictures
+        at = {
+            name: {place for place, k, _ in batch.told.tolist() if list(FACTS)[k] == name}
+            for name in ("nth of all", "so")
+        }
+        middles = {n * 145 + 1 + 12 * int(12 * thing.y) + int(12 * thing.x)
+                   for n, seed in enumerate(batch.seeds) for thing in make_scene(seed).objects}  # fmt: skip
+        assert at["nth of all"] == middles and all(place >= 2 * 145 for place in at["so"])
     assert len({tuple(batch.pack.tokens.tolist()) for batch in batches}) == 6
 
 
