@@ -63,7 +63,7 @@ def _findings(meta: dict[str, Any]) -> str:
     lines.append(
         f"Of {len(verdicts)} findings: {counts}. What differs from the paper: our encoder is small (24 blocks of width 128) "
         "and was trained on generated scenes by captions that seldom name counts and places, with a loss that asks the patches "
-        "of its last layer to name what stands there, which favours deep layers from the start; our language model has a few million "
+        "of its last layer to name what stands there and whose middle it is, which favours deep layers from the start; our language model has a few million "
         "weights and short training; the questions have short answers and one world. So this shows what these layers hold for "
         "these tasks, and is no evidence about CLIP ViT-L.\n"
     )
