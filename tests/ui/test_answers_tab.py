@@ -160,7 +160,7 @@ def test_stop_ends_the_work_and_so_does_leaving(tab, answerers):
 def test_a_closed_stream_sets_its_stop(tab, answerers):
     states = tab.ask(Session(), event(**sent(tab)), WHO)
     next(states)
-    stop = tab.stops._events["visitor", "asked"]
+    _, stop = tab.stops._events["visitor", "asked"]
     states.close()
     assert stop.is_set() and tab.stops._events == {}
 
