@@ -81,7 +81,7 @@ def add_evaluate(commands: Any) -> None:
         help="how often checkpoints are right, task by task",
         description="Ask checkpoints questions whose answers are known: your own, a line of JSON each ({image, question, "
         "answer, task}, as the command scenes writes), or new ones about scenes that no checkpoint was trained on. "
-        "Accuracies have Wilson 95 %% intervals.",
+        "Accuracies have Wilson 95 % intervals.",
     )
     parser.add_argument("--checkpoints", required=True, metavar="A,B", help="see the command checkpoints; or folders")
     add_catalogue_flag(parser)

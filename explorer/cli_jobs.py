@@ -47,7 +47,7 @@ def add_score(commands: Any) -> None:
         "score",
         help="measure a mini encoder on held-out scenes",
         description="Top-1 retrieval between test scenes and captions in pools, both ways, and zero-shot recognition "
-        "of the kind in scenes of one thing, with Wilson 95 %% intervals, as JSON.",
+        "of the kind in scenes of one thing, with Wilson 95 % intervals, as JSON.",
     )
     parser.add_argument("--model", metavar="DIR", help="folder of the model (default assets/models/mini)")
     parser.add_argument("--scenes", type=int, metavar="N", help="scenes for retrieval (default 4096)")
