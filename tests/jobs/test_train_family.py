@@ -350,13 +350,9 @@ def test_a_pool_shows_few_scenes_often_and_resumes_to_the_same_weights(tmp_path,
     data = PictureBatches(runs[0].tokenizer, 0, [(2, 2)] * 6, 2, pool=3)
     batches = [data[k] for k in range(6)]
     assert len({seed for batch in batches for seed in batch.seeds}) == 3
-    for (
-        batch
-    ) in batches:  # each picture has 144 patches behind its first token, and the questions stand behind all pictures
-        at = {
-            name: {place for place, k, _ in batch.told.tolist() if list(FACTS)[k] == name}
-            for name in ("nth of all", "so")
-        }
+    names = list(FACTS)
+    for batch in batches:  # a picture is 144 patches behind its first token; the questions stand behind all pictures
+        at = {name: {k for k, fact, _ in batch.told.tolist() if names[fact] == name} for name in ("nth of all", "so")}
         middles = {n * 145 + 1 + 12 * int(12 * thing.y) + int(12 * thing.x)
                    for n, seed in enumerate(batch.seeds) for thing in make_scene(seed).objects}  # fmt: skip
         assert at["nth of all"] == middles and all(place >= 2 * 145 for place in at["so"])
