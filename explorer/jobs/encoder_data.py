@@ -30,7 +30,7 @@ def encoder_pixels(scene: Scene) -> np.ndarray:
     return np.asarray(drawn.resize((IMAGE_PX, IMAGE_PX), Image.Resampling.BICUBIC))
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=32_768)
 def drawn_scene(seed: int) -> tuple[Scene, np.ndarray]:
     """A scene and its pixels, kept for other windows (85 kB each)."""
     scene = make_scene(seed)

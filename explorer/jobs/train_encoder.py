@@ -21,6 +21,7 @@ from explorer.jobs.encoder_data import GRID, IMAGE_PX, PATCH_PX, Step, Windows
 from explorer.jobs.muon import Muon
 from explorer.jobs.run import Log, save_state, step_optimizers
 from explorer.jobs.settings import save_settings
+from explorer.models.hardware import choose_dtype
 from explorer.scenes.captions import make_caption
 from explorer.scenes.kinds import KINDS, WORDS
 from explorer.scenes.layout import make_scene
@@ -38,12 +39,14 @@ class EncoderSettings:
         phases: (steps, grid, batch) in order; a grid below 12 trains on windows of so many patches a side.
         strips: (n, rows, batch): every n-th step of the plan is one of strips with new signs instead, so many rows of
             patches high, first with few words, from the middle of the run on with all; n = 0 for none.
-        scenes: how many different scenes the windows are cut from; at most 16,384 stay in memory.
+        scenes: how many different scenes the windows are cut from; at most 32,768 stay in memory.
         words_weight: of the loss of the caption's words beside CLIP's loss (see ``words_loss``).
         patch_words_weight: of the same loss read from the patches, each word from the patch that says it loudest.
         signs_weight: of the cross-entropy of the letter, and of the word, that the patches of signs are asked for.
         middles_weight: of the cross-entropy of what every patch is asked: which kind of thing has its middle there, if any;
             a sum over patches, for each thing.
+        heads_steps: in so many first steps only the heads learn that these losses are read from, as a run from ``init``
+            begins with good weights and new heads.
         learning_rate: of AdamW, for all that is not a matrix of a block.
         matrix_learning_rate: of Muon, for the matrices of the blocks.
         warmup, cooldown: shares of all steps in which the rates rise from 0, and fall to 0.
@@ -69,6 +72,7 @@ class EncoderSettings:
     patch_words_weight: float = 0.0
     signs_weight: float = 0.0
     middles_weight: float = 0.0
+    heads_steps: int = 0
     learning_rate: float = 1.5e-3
     matrix_learning_rate: float = 0.02
     weight_decay: float = 0.05
@@ -195,6 +199,7 @@ class EncoderRun:
         self.settings, self.out = settings, Path(settings.out)
         self.out.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(settings.threads)
+        self.halved = choose_dtype(None, torch.device("cpu")) == torch.bfloat16
         folder = self.out / "tokenizer"
         if folder.exists() or settings.init:
             self.tokenizer = CLIPTokenizer.from_pretrained(folder if folder.exists() else settings.init)
@@ -248,10 +253,13 @@ class EncoderRun:
     ) -> dict[str, float]:
         """One update on what ``Windows`` gives; returns what is logged."""
         share = rate(self.step, total, self.settings)
-        seen = embed_windows(self.model, pixels, firsts)
-        images = seen[:, 0]
+        self.model.requires_grad_(self.step >= self.settings.heads_steps)
         tokens = self.tokenizer(captions, padding=True, truncation=True, max_length=64, return_tensors="pt")
-        texts = F.normalize(self.model.text_projection(self.model.text_model(**tokens).pooler_output), dim=-1)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.halved):
+            seen = embed_windows(self.model, pixels, firsts)
+            texts = self.model.text_projection(self.model.text_model(**tokens).pooler_output)
+        seen, texts = seen.float(), F.normalize(texts.float(), dim=-1)
+        images = seen[:, 0]
         logits = self.model.logit_scale.exp().clamp(max=100) * F.normalize(images, dim=-1) @ texts.T
         loss = contrastive_loss(logits, captions)
         rarity = self._rarity(tokens["input_ids"])

@@ -44,6 +44,7 @@ class LanguageSettings:
         noise: largest spread of what is added to the cells of a picture, in units of the embeddings' own spread.
         hints: weight of the help that goes away: to tell after the second block each cell's row and column, and later,
             at each thing which one it is, at each noun of a question what it has to find (``noun_facts.FACTS``).
+        heads_steps: in so many first steps only the heads of the hints learn, as a run from ``start`` has new ones.
         learning_rate, matrix_learning_rate: of AdamW (embeddings, norms) and of Muon (the matrices of the blocks).
         warmup, cooldown: shares of all steps in which the rates rise from 0 and fall to 0.
         device, dtype: by default what this machine has and is fastest in.
@@ -61,6 +62,7 @@ class LanguageSettings:
     blind: float = 0.06
     noise: float = 1.0
     hints: float = 0.3
+    heads_steps: int = 0
     learning_rate: float = 3e-3
     matrix_learning_rate: float = 0.02
     warmup: float = 0.02
@@ -205,9 +207,11 @@ class LanguageRun:
         parameters = [*self.model.parameters(), *self.hints.parameters()]
         log = Log(self.out, self.step, self.save, settings.save_minutes)
         for reading in tqdm(loader, initial=self.step, total=stop, desc="language"):
+            self.model.requires_grad_(self.step >= settings.heads_steps)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
                 loss, row = self.loss(reading.to(self.device))
-            loss.backward()
+            if loss.requires_grad:  # a batch without pictures tells the heads nothing
+                loss.backward()
             share = rate_share(self.step, len(data), settings.warmup, settings.cooldown)
             row["gradient"] = step_optimizers(self.optimizers, parameters, share)
             self.step += 1

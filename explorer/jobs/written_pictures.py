@@ -33,19 +33,23 @@ class Notation:
         power: of a cell's share that a thing covers; below 1 the outline is fat, above 1 thin.
         doubt: share of a thing's weight that goes to another kind, and of a sign's word to another word, as in features
             that leave doubt.
+        middle: side of the box, in cells, over which "thing" is spread at a thing's middle: 1 spreads it over the four
+            cells around, near 0 it stands in one.
     """
 
     thing: float = 1.0
     ground: float = 0.3
     power: float = 1.0
     doubt: float = 0.0
+    middle: float = 1.0
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Notation:
         """Any of the notations."""
         power = float(rng.choice([0.5, 1.0, 2.0]))
         doubt = float(rng.uniform(0, 0.45)) if rng.random() < 0.5 else 0.0
-        return cls(float(rng.uniform(0.6, 1.3)), float(rng.uniform(0, 0.5)), power, doubt)
+        middle = float(rng.uniform(0.1, 1))
+        return cls(float(rng.uniform(0.6, 1.3)), float(rng.uniform(0, 0.5)), power, doubt, middle)
 
 
 def cover(edges: tuple[float, float, float, float]) -> np.ndarray:
@@ -106,7 +110,7 @@ class Writer:
             shares += [(["sign"], 0.5 * board), ([scene.sign.word.lower()], (1 - notation.doubt) * board)]
         taken = np.clip(sum((share for _, share in shares), np.zeros(CELLS)), 0, 1)
         shares += [(words, notation.ground * (1 - taken) * share) for words, share in _ground(scene)]
-        shares += [(["thing"], notation.thing * cover(_middle(thing))) for thing in scene.objects]
+        shares += [(["thing"], notation.thing * middle_cells(thing, notation.middle)) for thing in scene.objects]
         entries = [(share, token) for words, share in shares for word in words for token in self._ids[word]]
         if not entries:
             return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
@@ -126,14 +130,14 @@ def _ground(scene: Scene) -> list[tuple[list[str], np.ndarray]]:
     return [(["sky"], 1 - below), (words, below)]
 
 
-def _middle(thing: SceneObject) -> tuple[float, float, float, float]:
-    """A box of the size of a cell around the middle of a thing."""
-    half = 0.5 / GRID
-    return thing.x - half, thing.y - half, thing.x + half, thing.y + half
+def middle_cells(thing: SceneObject, side: float = 1.0) -> np.ndarray:
+    """Share of a box around a thing's middle that lies in each cell, float64 [CELLS]; the box's side is given in cells."""
+    half = side / 2 / GRID
+    return cover((thing.x - half, thing.y - half, thing.x + half, thing.y + half)) / side**2
 
 
 def covered_cells(scene: Scene) -> np.ndarray:
     """Which cells some thing or the sign covers, bool [CELLS]."""
-    shares = [thing_cells(thing) + cover(_middle(thing)) for thing in scene.objects]
+    shares = [thing_cells(thing) + middle_cells(thing) for thing in scene.objects]
     shares += [cover(scene.sign.box())] if scene.sign else []
     return sum(shares, np.zeros(CELLS)) > 0.2

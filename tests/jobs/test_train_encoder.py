@@ -66,6 +66,35 @@ def test_a_run_can_start_from_a_finished_model(finished, tmp_path):
     assert run.step == 0 and all(torch.equal(saved[name], weight) for name, weight in run.model.state_dict().items())
 
 
+def test_new_heads_learn_before_the_model_does(finished, tmp_path):
+    _, folder = finished
+    settings = dataclasses.replace(TINY, out=str(tmp_path), init=str(folder), middles_weight=1.0, heads_steps=2)
+    run = EncoderRun(settings)
+    before = [{name: w.clone() for name, w in part.state_dict().items()} for part in (run.model, run.head, run.middles)]
+    run.train(until=2)
+    model, head, middles = (part.state_dict() for part in (run.model, run.head, run.middles))
+    assert all(torch.equal(before[0][name], weight) for name, weight in model.items())
+    assert not torch.equal(before[1]["weight"], head["weight"])
+    assert not torch.equal(before[2]["weight"], middles["weight"])
+    run.train(until=3)
+    assert not torch.equal(before[0]["visual_projection.weight"], run.model.state_dict()["visual_projection.weight"])
+
+
+def test_half_precision_gives_nearly_the_same_loss(finished, tmp_path):
+    _, folder = finished
+    losses = []
+    for halved in (False, True):
+        settings = dataclasses.replace(
+            TINY, out=str(tmp_path / str(halved)), init=str(folder), patch_words_weight=1.0, middles_weight=1.0
+        )
+        run = EncoderRun(settings)
+        run.halved = halved
+        data = Windows(settings.seed, settings.plan(), settings.scenes)
+        losses.append(run.train_step(5, *data[0]))
+    for name in ("loss", "words", "patches"):
+        assert losses[0][name] == pytest.approx(losses[1][name], rel=0.03), name
+
+
 def test_rare_words_weigh_more_and_specials_nothing(finished, tmp_path):
     out, _ = finished
     shutil.copytree(out / "tokenizer", tmp_path / "tokenizer")

@@ -22,7 +22,7 @@ from explorer.jobs.lm_data import (
 from explorer.jobs.noun_facts import FACTS, FactFinder, number_things
 from explorer.jobs.train_checkpoint import CheckpointSettings, FamilyRun, train_checkpoints
 from explorer.jobs.train_language import LanguageRun, LanguageSettings, embed_reading
-from explorer.jobs.written_pictures import CELLS, Notation, Writer
+from explorer.jobs.written_pictures import CELLS, Notation, Writer, middle_cells
 from explorer.models.family import layer_states, load_checkpoint
 from explorer.models.language import LANGUAGE, LanguageShape, make_language
 from explorer.models.packed import IGNORE, make_pack
@@ -80,6 +80,13 @@ def test_each_thing_is_written_once_at_its_middle(shipped_words):
     for thing in scene().objects:
         row, column = (int(12 * place) for place in (thing.y, thing.x))
         assert middles[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2].sum() == pytest.approx(1, abs=0.1)
+
+
+def test_a_middle_is_spread_over_as_many_cells_as_the_notation_says():
+    thing = SceneObject("dog", 0.5 + 0.1 / 12, 0.5 + 0.5 / 12, 0.2, "")  # a tenth of a cell right of a border
+    soft, sharp = (middle_cells(thing, side).reshape(12, 12) for side in (1.0, 0.1))
+    assert soft[6, 5:7] == pytest.approx([0.4, 0.6]) and sharp[6, 5:7] == pytest.approx([0, 1])
+    assert soft.sum() == pytest.approx(1) and sharp.sum() == pytest.approx(1)
 
 
 def test_place_captions_say_what_is_where():
@@ -216,6 +223,17 @@ def test_stage_zero_goes_on_from_a_finished_model(tmp_path, folders):
     run = LanguageRun(language_settings(tmp_path, start=folders["language"]))
     known = LlamaForCausalLM.from_pretrained(folders["language"], dtype=torch.float32)
     assert run.step == 0 and same(run.model, known) and run.model.config == known.config
+
+
+def test_new_heads_learn_before_the_language_model_does(tmp_path, folders):
+    settings = language_settings(tmp_path, start=folders["language"], hints=1.0, heads_steps=3, blind=0.5)
+    known = LlamaForCausalLM.from_pretrained(folders["language"], dtype=torch.float32)
+    run = LanguageRun(settings)
+    before = run.hints["cell"].weight.clone()
+    run.train(3)
+    assert same(run.model, known) and not torch.equal(before, run.hints["cell"].weight)
+    run.train(5)
+    assert not same(run.model, known)
 
 
 def test_one_head_of_each_of_the_first_blocks_tells_columns_at_the_start(words):
