@@ -100,7 +100,11 @@ def _add_results(kinds: Any) -> None:
     parser.add_argument(
         "--fusions", metavar="3+18,…", help="fusions to ask it through (default 3+18+23,18+23,3+18,3+23)"
     )
-    parser.add_argument("--others", metavar="DIR,DIR", help="further checkpoints, such as those of other seeds")
+    parser.add_argument(
+        "--others",
+        metavar="DIR,DIR",
+        help="folders of further checkpoints: of other layers, or of the same from other seeds",
+    )
     parser.add_argument("--n", type=int, help="questions a task asked of all these (default 1000)")
     parser.add_argument("--docs", metavar="DIR", help='folder of results.md (default docs; "" writes none)')
     _add_shared(parser)

@@ -39,7 +39,7 @@ class ResultsSettings:
         any: the checkpoint whose layers can be chosen; "" for none.
         layers: single layers to ask it through; () for all but 0.
         fusions: sets of layers to ask it through, such as "3+18+23".
-        others: further checkpoints, such as those trained from other seeds.
+        others: folders of further mini checkpoints: of layers that no stored checkpoint reads, or trained from other seeds.
         n: questions a task asked of all these, about; those stored by ``precompute failures`` are kept whole.
         seed: of the choice of scenes where n is smaller than what is stored.
         batch: pictures at once.
@@ -101,7 +101,7 @@ def precompute_results(settings: ResultsSettings) -> Sweep:
     cases = cases_of(held)
     chosen = some_scenes(cases, settings.n, settings.seed)
     columns = _stored_columns(held, cases)
-    columns += _asked_columns(settings, cases, chosen, {column.id: column.weights for column in columns})
+    columns += _asked_columns(settings, cases, chosen, columns)
     columns.append(_majority(cases))
     meta = made_by() | {
         "failures": {name: held.meta[name] for name in ("command", "date", "questions_a_task", "seed", "split")},
@@ -140,16 +140,23 @@ def _stored_columns(held: HeldOut, cases: Sequence[Case]) -> list[Column]:
 
 
 def _asked_columns(
-    settings: ResultsSettings, cases: Sequence[Case], chosen: np.ndarray, stored: dict[str, str]
+    settings: ResultsSettings, cases: Sequence[Case], chosen: np.ndarray, known: Sequence[Column]
 ) -> list[Column]:
-    """Ask mini-any through every layer and fusion, other seeds, and the language model without a picture.
+    """Ask mini-any through every layer and fusion, other checkpoints, and the language model without a picture.
 
     Raises:
-        InputError: ``stored`` (weights by id) has answers of weights that are no longer here.
+        InputError: ``known``, the stored columns, has answers of weights that are no longer here.
     """
     encoders: dict[str, Any] = {}
-    wanted = [(id, ANY) for id in _any_ids(settings)] + [(id, SEED) for id in settings.others]
-    answerers: list[tuple[Answerer, str]] = [(open_answerer(id, encoders), kind) for id, kind in wanted]
+    stored = {column.id: column.weights for column in known}
+    trained = {column.layers for column in known if column.kind == INDIVIDUAL}
+    answerers: list[tuple[Answerer, str]] = [(open_answerer(id, encoders), ANY) for id in _any_ids(settings)]
+    for id in settings.others:
+        answerer = open_answerer(id, encoders)
+        again = answerer.layers in trained
+        trained.add(answerer.layers)
+        answerer.id = _name_of(id, again)
+        answerers.append((answerer, SEED if again else INDIVIDUAL))
     for answerer, _ in answerers:
         if stored.get(answerer.id, weights := getattr(answerer, "weights", "")) != weights:
             raise InputError(
@@ -170,6 +177,14 @@ def _asked_columns(
         reads = reads_of(answerer.id, LayerSet(layers, blocks)) if layers else "the words of the question alone"
         columns.append(Column(answerer.id, layers, kind, reads, getattr(answerer, "weights", ""), answers))
     return columns
+
+
+def _name_of(id: str, again: bool) -> str:
+    """How a further checkpoint is called: as its folder, with its seed where there is one of the same layers already."""
+    folder = find_mini(id)
+    if folder is None:
+        return id
+    return f"{folder.name} · seed {read_facts(folder)['training'].get('seed', id)}" if again else folder.name
 
 
 def _any_ids(settings: ResultsSettings) -> list[str]:

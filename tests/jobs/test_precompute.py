@@ -20,7 +20,7 @@ from explorer.models.projections import LayerProjections
 from explorer.records import CheckpointError, InputError, SettingsError
 from explorer.scenes.questions import TASKS
 from explorer.services.held_out import HeldOut
-from explorer.services.sweep import Sweep
+from explorer.services.sweep import INDIVIDUAL, SEED, Sweep
 from explorer.store import Store
 
 N = 8
@@ -139,8 +139,15 @@ def test_retrained_weights_are_not_mixed_with_stored_answers(made, models):
 
 def test_other_seeds_tell_the_noise(made, models, monkeypatch):
     _, _, settings, _, _ = made
-    few = replace(settings, any="", others=(str(models / "mini-l4"),), docs="", n=4)
-    noise = precompute_results(few).tables["noise"].set_index("task")
+    new = models.parent / "swept" / "mini-l3"
+    words, encoder = tiny_family.tokenizer(), str(models / "mini")
+    parts = tiny_family.language(words, 7), make_processor(encoder, words), encoder
+    save_checkpoint(new, LayerProjections((3,), 32, 16), *parts, False, {"seed": 5})
+    few = replace(settings, any="", others=(str(models / "mini-l4"), str(new), str(new)), docs="", n=4)
+    found = precompute_results(few)
+    kinds = found.tables["accuracy"].groupby("checkpoint")["kind"].first()
+    assert kinds["mini-l3"] == INDIVIDUAL and kinds["mini-l3 · seed 5"] == SEED
+    noise = found.tables["noise"].query("layers == '4'").set_index("task")
     assert noise.loc["all", "checkpoints"] == 2 and noise.loc["all", "deviation"] == 0  # it is the same checkpoint
     precompute_results(settings)
 
