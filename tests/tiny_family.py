@@ -45,8 +45,8 @@ def save_encoder(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def save_language(folder: Path) -> Path:
+def save_language(folder: Path, seed: int = 0) -> Path:
     words = tokenizer()
-    language(words).to(torch.bfloat16).save_pretrained(folder)
+    language(words, seed).to(torch.bfloat16).save_pretrained(folder)
     words.save_pretrained(folder)
     return folder

@@ -1,7 +1,8 @@
 """Train checkpoints side by side: one frozen encoder, one order of batches, one budget; only the layers differ.
 
 Start: each projector is the linear map of its layers to written pictures (see ``align``). Stage 1: projectors alone, on
-captions. Stage 2: projectors and language models, on questions. Loss is on answers alone.
+captions. Stage 2: projectors and language models, on questions; the words' vectors, which all share, stay as stage 0
+made them. Loss is on answers alone.
 """
 
 from __future__ import annotations
@@ -117,6 +118,7 @@ class Member:
         self.layers = None if entry.strip() == "any" else LayerSet.parse(entry, blocks).layers
         self.name = checkpoint_name(self.layers)
         self.language: Any = deepcopy(language)
+        self.learn_to_speak(True)
         known = self.layers or tuple(range(1, blocks + 1))
         width = self.language.config.hidden_size
         self.projections = LayerProjections(known, width, features).to(language.device)
@@ -126,6 +128,11 @@ class Member:
             2: make_optimizers([self.projections], settings.learning_rate, 0.0)
             + make_optimizers([self.language, self.heads], settings.language_rate, settings.matrix_rate),
         }
+
+    def learn_to_speak(self, learn: bool) -> None:
+        """Whether the language model's blocks learn; the words' vectors never do."""
+        self.language.requires_grad_(learn)
+        self.language.model.embed_tokens.requires_grad_(False)
 
     def shares(self, n: int, chance: np.random.Generator) -> Tensor:
         """Weight of each known layer for each of n pictures, [n, L]: all, or for "any" one to three drawn evenly."""
@@ -220,9 +227,12 @@ class FamilyRun:
         language: Any
         if self.start:
             self.tokenizer, language = self.start.tokenizer, self.start.language
+            self.words = self.start.facts.get("words", "")
         elif (Path(settings.language) / "config.json").is_file():
             self.tokenizer = AutoTokenizer.from_pretrained(settings.language)
             language = LlamaForCausalLM.from_pretrained(settings.language, dtype=torch.float32)
+            ours = Path(settings.language).resolve() == LANGUAGE.resolve()
+            self.words = LANGUAGE.name if ours else settings.language
         else:
             raise SettingsError(
                 f"There is no language model in {settings.language}: run `python -m explorer train language` first."
@@ -294,7 +304,7 @@ class FamilyRun:
         for member in self.members:
             chance = np.random.default_rng((self.settings.seed, 3, self.step))
             shares = member.shares(pack.pictures, chance).to(self.device)
-            member.language.requires_grad_(stage == 2)
+            member.learn_to_speak(stage == 2)
             first, halved = self.tokenizer.bos_token_id, self.dtype == torch.bfloat16
             loss, help_, right = member.loss(states, pack, shares, first, halved, told, self.options)
             (loss + hints * help_).backward()
@@ -334,7 +344,7 @@ class FamilyRun:
             training = {"steps": self.step, "language": "stage 0", **asdict(self.settings)}
             save_checkpoint(
                 folder, member.projections, member.language, self.processor, self.settings.encoder,
-                member.layers is None, training,
+                member.layers is None, training, self.words,
             )  # fmt: skip
             folders.append(folder)
         return folders

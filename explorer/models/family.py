@@ -1,4 +1,4 @@
-"""The mini checkpoints: one frozen encoder, stored once, and for each checkpoint its projector and language model.
+"""The mini checkpoints: one frozen encoder and one table of words' vectors, stored once; each has its own projector and blocks.
 
 A checkpoint's folder holds what is its own; ``load_checkpoint`` joins it with the encoder into an ordinary
 ``LlavaForConditionalGeneration``, and ``export_checkpoint`` writes that as the folder which transformers loads by
@@ -33,11 +33,13 @@ from transformers import (
 
 from explorer.layers import PAPER_FUSION, LayerSet
 from explorer.models.catalogue import MINI
+from explorer.models.language import LANGUAGE
 from explorer.models.projections import LayerProjections
 from explorer.records import CheckpointError
 
 WEIGHTS = "language.safetensors"  # not model.safetensors: plain from_pretrained must not take it for a whole model
 FACTS = "checkpoint.json"
+EMBEDDING = "embed_tokens.weight"
 LICENCE = "Apache-2.0"
 
 
@@ -90,17 +92,26 @@ def read_encoder(id: str, dtype: torch.dtype = torch.float32) -> CLIPVisionModel
     return encoder.eval().requires_grad_(False)
 
 
-def digest(id: str) -> str:
-    """Says which weights an encoder has, so that a checkpoint is never joined with others."""
-    with (encoder_folder(id) / "model.safetensors").open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+def digest(file: Path) -> str:
+    """Says what a file holds, so that a checkpoint is never joined with other weights than those it was trained with."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
 
 
 def weights_digest(folder: Path) -> str:
-    """Says which weights of its own a checkpoint has, and those of its encoder: equal digests give equal answers."""
-    with (folder / WEIGHTS).open("rb") as file:
-        own = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    return f"{own}-{read_facts(folder)['encoder_digest'][:8]}"
+    """Says which weights of its own a checkpoint has, and those it shares: equal digests give equal answers."""
+    facts = read_facts(folder)
+    shared = (facts["encoder_digest"], *([facts["words_digest"]] if "words" in facts else ()))
+    return "-".join([digest(folder / WEIGHTS), *(part[:8] for part in shared)])
+
+
+def words_file(id: str) -> Path:
+    """The weights of a language model, "mini-language" or a folder, whose words' vectors checkpoints may share."""
+    return (LANGUAGE if id == LANGUAGE.name else Path(id)) / "model.safetensors"
+
+
+def _shared_words(id: str) -> Tensor:
+    return load_file(words_file(id))[f"model.{EMBEDDING}"]
 
 
 def make_processor(encoder: str, tokenizer: PreTrainedTokenizerFast) -> LlavaProcessor:
@@ -175,6 +186,7 @@ def save_checkpoint(
     encoder: str,
     choosable: bool,
     training: dict[str, Any],
+    words: str = "",
 ) -> None:
     """Write a checkpoint without its encoder.
 
@@ -186,18 +198,23 @@ def save_checkpoint(
         encoder: id of the encoder, "mini" or a folder.
         choosable: whether any set of its layers can be chosen (then each counts one part in their number).
         training: what the model card says of its training.
+        words: a language model, as ``words_file`` takes it; words' vectors that are its own are not written again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     maps = [projections.fold([layer]) for layer in projections.layers]
     weights = {f"language.{k}": v.bfloat16() for k, v in language.model.state_dict().items()}
     weights["projector.weight"] = torch.stack([weight for weight, _ in maps]).bfloat16()
     weights["projector.bias"] = torch.stack([bias for _, bias in maps]).bfloat16()
+    shares = bool(words) and torch.equal(weights[f"language.{EMBEDDING}"].cpu(), _shared_words(words).bfloat16())
+    if shares:
+        del weights[f"language.{EMBEDDING}"]
     save_file({name: value.contiguous().cpu() for name, value in weights.items()}, folder / WEIGHTS)
     language.config.save_pretrained(folder)
     processor.save_pretrained(folder)
     facts = {
         "encoder": encoder,
-        "encoder_digest": digest(encoder),
+        "encoder_digest": digest(encoder_folder(encoder) / "model.safetensors"),
+        **({"words": words, "words_digest": digest(words_file(words))} if shares else {}),
         "layers": list(projections.layers),
         "choosable": choosable,
         "licence": LICENCE,
@@ -247,16 +264,16 @@ def read_parts(folder: Path, dtype: torch.dtype = torch.float32) -> Parts:
     """Read a checkpoint's own part.
 
     Raises:
-        CheckpointError: the folder is none, is damaged, or belongs to other weights of its encoder than those here.
+        CheckpointError: the folder is none, is damaged, or belongs to other weights of what it shares than those here.
     """
     facts = read_facts(folder)
-    if digest(facts["encoder"]) != facts["encoder_digest"]:
-        raise CheckpointError(
-            f"{folder.name} was trained on other weights of the encoder {facts['encoder']!r} than those here: "
-            "train it again, or restore the encoder it belongs to."
-        )
+    _check_shared(folder, "the encoder", facts["encoder"], encoder_folder(facts["encoder"]), facts["encoder_digest"])
+    if words := facts.get("words"):
+        _check_shared(folder, "the language model", words, words_file(words).parent, facts["words_digest"])
     try:
         weights = load_file(folder / WEIGHTS)
+        if words:
+            weights[f"language.{EMBEDDING}"] = _shared_words(words)
         language = LlamaForCausalLM._from_config(AutoConfig.from_pretrained(folder), dtype=dtype)
         own = {name.removeprefix("language."): v for name, v in weights.items() if name.startswith("language.")}
         language.model.load_state_dict(own)
@@ -264,6 +281,18 @@ def read_parts(folder: Path, dtype: torch.dtype = torch.float32) -> Parts:
         return Parts(facts, AutoTokenizer.from_pretrained(folder), language, maps, biases)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"{folder.name} is damaged: {error}.") from None
+
+
+def _check_shared(folder: Path, what: str, id: str, shared: Path, known: str) -> None:
+    """Refuse a checkpoint whose encoder, or table of words, is not the one that it was trained with."""
+    file = shared / "model.safetensors"
+    if not file.is_file():
+        raise CheckpointError(f"{folder.name} needs {what} {id!r}: there is no {file}.")
+    if digest(file) != known:
+        raise CheckpointError(
+            f"{folder.name} was trained on other weights of {what} {id!r} than those here: "
+            "train it again, or restore those it belongs to."
+        )
 
 
 def load_checkpoint(

@@ -23,7 +23,7 @@ from explorer.jobs.noun_facts import FACTS, FactFinder, number_things
 from explorer.jobs.train_checkpoint import CheckpointSettings, FamilyRun, train_checkpoints
 from explorer.jobs.train_language import LanguageRun, LanguageSettings, embed_reading
 from explorer.jobs.written_pictures import CELLS, Notation, Writer, middle_cells
-from explorer.models.family import layer_states, load_checkpoint
+from explorer.models.family import layer_states, load_checkpoint, read_parts
 from explorer.models.language import LANGUAGE, LanguageShape, make_language
 from explorer.models.packed import IGNORE, make_pack
 from explorer.models.projections import LayerProjections
@@ -349,6 +349,22 @@ def test_checkpoints_killed_and_resumed_end_with_the_same_weights(tmp_path, fold
     assert (tmp_path / "whole" / "log.csv").read_text() == (tmp_path / "broken" / "log.csv").read_text()
 
 
+def test_words_stay_as_stage_zero_made_them(tmp_path, folders):
+    before = LlamaForCausalLM.from_pretrained(folders["language"], dtype=torch.float32)
+    made = train_checkpoints(checkpoint_settings(tmp_path, folders, layers=("2", "any"), hints=1.0))
+    for folder in made:
+        parts = read_parts(folder)
+        assert parts.facts["words"] == folders["language"]
+        assert torch.equal(parts.language.model.embed_tokens.weight, before.model.embed_tokens.weight)
+        assert not torch.equal(
+            parts.language.model.layers[0].mlp.up_proj.weight, before.model.layers[0].mlp.up_proj.weight
+        )
+    again = train_checkpoints(
+        checkpoint_settings(tmp_path / "again", folders, layers=("3",), caption_steps=0, start=str(made[1]))
+    )
+    assert read_parts(again[0]).facts["words"] == folders["language"]
+
+
 def test_a_pool_shows_few_scenes_often_and_resumes_to_the_same_weights(tmp_path, folders, monkeypatch):
     runs, looked = [], []
     real = layer_states
@@ -448,7 +464,7 @@ def test_stage_one_leaves_the_language_model_as_it_is(tmp_path, folders):
     assert not torch.equal(start, run.members[0].projections.weight)
     run.train()
     changed = [not torch.equal(a, b) for a, b in zip(before, run.members[0].language.parameters(), strict=True)]
-    assert all(changed)
+    assert not changed[0] and all(changed[1:])  # the words' vectors stay
 
 
 def test_a_checkpoint_learns_the_same_alone_as_beside_others(tmp_path, folders):

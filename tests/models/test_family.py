@@ -7,7 +7,7 @@ import pytest
 import tiny_family
 import torch
 from PIL import Image
-from transformers import AutoProcessor, CLIPModel, LlavaForConditionalGeneration
+from transformers import AutoProcessor, CLIPModel, LlamaForCausalLM, LlavaForConditionalGeneration
 
 from explorer import cli
 from explorer.models.answering import MiniAnswerer, Pictures, open_answerer
@@ -22,6 +22,7 @@ from explorer.models.family import (
     make_processor,
     read_encoder,
     save_checkpoint,
+    weights_digest,
 )
 from explorer.models.projections import LayerProjections
 from explorer.models.wording import unknown_words
@@ -142,7 +143,8 @@ def test_checkpoints_share_the_encoder_they_are_given(made):
     assert first._checkpoint.model.model.vision_tower is second._checkpoint.model.model.vision_tower
 
 
-def test_many_questions_at_once_are_answered_as_generate_answers_them(made, picture, tmp_path):
+def test_many_questions_at_once_are_answered_as_generate_answers_them(made, picture, tmp_path, monkeypatch):
+    monkeypatch.setattr("explorer.models.hardware._processor_has_bfloat16", lambda: False)  # rounding changes words
     export_checkpoint(made / "fused", tmp_path / "out")
     pictures = Pictures([picture, picture[:, ::-1].copy()])
     questions = [["Is there a dog?", "How many hot dogs are there?"], ["Where is the cat?"]]
@@ -166,6 +168,31 @@ def test_an_encoder_with_other_weights_is_refused(made, tmp_path):
     (copy / FACTS).write_text(json.dumps(facts))
     with pytest.raises(CheckpointError, match="trained on other weights"):
         load_checkpoint(copy)
+
+
+def test_words_that_are_a_language_models_own_are_stored_there_alone(made, picture, tmp_path):
+    shared = tiny_family.save_language(tmp_path / "words")
+    model = LlamaForCausalLM.from_pretrained(shared, dtype=torch.float32)
+    words, encoder = tiny_family.tokenizer(), str(made / "encoder")
+    rest = projections((2,)), model, make_processor(encoder, words), encoder, False, {}
+    save_checkpoint(tmp_path / "whole", *rest)
+    save_checkpoint(tmp_path / "sharing", *rest, words=str(shared))
+    saved = (tmp_path / "whole" / WEIGHTS).stat().st_size - (tmp_path / "sharing" / WEIGHTS).stat().st_size
+    assert saved > 2 * model.get_input_embeddings().weight.numel()
+    whole, sharing = (load_checkpoint(tmp_path / name) for name in ("whole", "sharing"))
+    assert torch.equal(*(logits(one.model, one.processor, picture) for one in (whole, sharing)))
+    digests = {weights_digest(tmp_path / name) for name in ("whole", "sharing")}
+    with torch.no_grad():
+        model.get_input_embeddings().weight[5] += 1
+    save_checkpoint(tmp_path / "own", *rest, words=str(shared))  # no longer the same words: written whole
+    assert "words" not in json.loads((tmp_path / "own" / FACTS).read_text())
+    assert len(digests) == 2
+    tiny_family.save_language(shared, seed=1)
+    with pytest.raises(CheckpointError, match="sharing was trained on other weights of the language model"):
+        load_checkpoint(tmp_path / "sharing")
+    (shared / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="sharing needs the language model"):
+        load_checkpoint(tmp_path / "sharing")
 
 
 def test_damage_and_wrong_names_are_told(made, tmp_path):
