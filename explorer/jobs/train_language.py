@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,8 +26,8 @@ from explorer.models.hardware import choose_device, choose_dtype
 from explorer.models.language import LanguageShape, make_language
 from explorer.models.packed import IGNORE, read_pack, reply_greedily
 from explorer.scenes.kinds import KINDS
-from explorer.scenes.layout import make_scene, random_seed
-from explorer.scenes.questions import make_questions
+from explorer.scenes.questions import Question, question_set
+from explorer.scenes.scene import Scene
 from explorer.services.judging import is_right
 
 
@@ -218,17 +217,19 @@ class LanguageRun:
             log.add(self.step, row | {"questions": len(reading.pack.tokens), "rate": share})
         log.close()
 
-    def score(self, scenes: int = 200) -> dict[str, Any]:
-        """Accuracy by task on written pictures of validation scenes, as ``answers.summarise`` has it."""
-        rng, chunk = np.random.default_rng(self.settings.seed), 20
+    def score(self, n: int = 200) -> dict[str, Any]:
+        """Accuracy by task on written pictures of validation scenes, as ``answers.summarise`` has it; n questions a task."""
+        asked: dict[int, tuple[Scene, list[Question]]] = {}
+        for scene, question in question_set("val", n, self.settings.seed):
+            asked.setdefault(scene.seed, (scene, []))[1].append(question)
         asker, writer, embedding = Asker(self.tokenizer), Writer(self.tokenizer), self.model.model.embed_tokens.weight
         answers = []
-        for _ in range(0, scenes, chunk):
-            some = [make_scene(random_seed("val", rng)) for _ in range(chunk)]
-            questions = [make_questions(scene, rng) for scene in some]
-            ids = [[q for q, _ in asked] for asked in asker.encode([[(q.text, "") for q in qs] for qs in questions])]
-            words = written_vectors(writer, some, embedding.detach())
-            start = embedding[self.tokenizer.bos_token_id].expand(chunk, 1, -1).detach()
+        every = list(asked.values())
+        for some in (every[k : k + 20] for k in range(0, len(every), 20)):
+            questions = [qs for _, qs in some]
+            ids = [[q for q, _ in pairs] for pairs in asker.encode([[(q.text, "") for q in qs] for qs in questions])]
+            words = written_vectors(writer, [scene for scene, _ in some], embedding.detach())
+            start = embedding[self.tokenizer.bos_token_id].expand(len(some), 1, -1).detach()
             prefix = torch.cat([start, words], 1)
             said = reply_greedily(self.model.model, self.model.lm_head, prefix, ids, self.tokenizer.eos_token_id)
             for q, reply in zip((q for qs in questions for q in qs), (r for one in said for r in one), strict=True):
