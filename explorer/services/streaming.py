@@ -99,8 +99,12 @@ def run_jobs(
             if waits:
                 gate.leave()
 
-    for number, lane in enumerate(lanes):
-        threading.Thread(target=work, args=(lane, number < gated), name="answer", daemon=True).start()
+    workers = [
+        threading.Thread(target=work, args=(lane, number < gated), name="answer", daemon=True)
+        for number, lane in enumerate(lanes)
+    ]
+    for worker in workers:
+        worker.start()
     try:
         yield list(replies)
         last = time.monotonic()
@@ -116,6 +120,9 @@ def run_jobs(
         ]
     finally:
         ending.set()
+        if all(reply.done for reply in replies):
+            for worker in workers:
+                worker.join()  # a thread that still frees its tensors when Python ends takes the process down
 
 
 def _take(changes: queue.SimpleQueue[tuple[int, Reply]], replies: list[Reply]) -> bool:
@@ -182,9 +189,11 @@ def while_loading(load: Callable[[Progress], Loaded], stop: Stop) -> Generator[s
         finally:
             said.put(None)
 
-    threading.Thread(target=work, name="load", daemon=True).start()
+    worker = threading.Thread(target=work, name="load", daemon=True)
+    worker.start()
     while (sentence := said.get()) is not None:
         yield sentence
+    worker.join()
     return done.result()
 
 
