@@ -103,7 +103,7 @@ def _add_results(kinds: Any) -> None:
     parser.add_argument(
         "--others",
         metavar="DIR,DIR",
-        help="folders of further checkpoints: of other layers, or of the same from other seeds",
+        help="further checkpoints, or folders of several: of other layers, or of the same from other seeds",
     )
     parser.add_argument("--n", type=int, help="questions a task asked of all these (default 1000)")
     parser.add_argument("--docs", metavar="DIR", help='folder of results.md (default docs; "" writes none)')

@@ -21,7 +21,7 @@ from explorer.jobs.results_document import write_document
 from explorer.layers import LayerSet
 from explorer.models.answering import Answerer, WordsOnly, open_answerer
 from explorer.models.checkpoint_ids import find_mini
-from explorer.models.family import read_facts
+from explorer.models.family import FACTS, read_facts
 from explorer.models.language import LANGUAGE
 from explorer.records import CheckpointError, InputError, SettingsError
 from explorer.services.held_out import HeldOut, reads_of
@@ -39,7 +39,8 @@ class ResultsSettings:
         any: the checkpoint whose layers can be chosen; "" for none.
         layers: single layers to ask it through; () for all but 0.
         fusions: sets of layers to ask it through, such as "3+18+23".
-        others: folders of further mini checkpoints: of layers that no stored checkpoint reads, or trained from other seeds.
+        others: folders of further mini checkpoints, or of folders of such: of layers that no stored checkpoint reads, or
+            trained from other seeds.
         n: questions a task asked of all these, about; those stored by ``precompute failures`` are kept whole.
         seed: of the choice of scenes where n is smaller than what is stored.
         batch: pictures at once.
@@ -151,7 +152,7 @@ def _asked_columns(
     stored = {column.id: column.weights for column in known}
     trained = {column.layers for column in known if column.kind == INDIVIDUAL}
     answerers: list[tuple[Answerer, str]] = [(open_answerer(id, encoders), ANY) for id in _any_ids(settings)]
-    for id in settings.others:
+    for id in _each(settings.others):
         answerer = open_answerer(id, encoders)
         again = answerer.layers in trained
         trained.add(answerer.layers)
@@ -177,6 +178,15 @@ def _asked_columns(
         reads = reads_of(answerer.id, LayerSet(layers, blocks)) if layers else "the words of the question alone"
         columns.append(Column(answerer.id, layers, kind, reads, getattr(answerer, "weights", ""), answers))
     return columns
+
+
+def _each(ids: Sequence[str]) -> list[str]:
+    """The checkpoints themselves, where a folder of several is named."""
+    found = []
+    for id in ids:
+        inside = sorted(str(file.parent) for file in Path(id).glob(f"*/{FACTS}"))
+        found += inside or [id]
+    return found
 
 
 def _name_of(id: str, again: bool) -> str:

@@ -143,7 +143,7 @@ def test_other_seeds_tell_the_noise(made, models, monkeypatch):
     words, encoder = tiny_family.tokenizer(), str(models / "mini")
     parts = tiny_family.language(words, 7), make_processor(encoder, words), encoder
     save_checkpoint(new, LayerProjections((3,), 32, 16), *parts, False, {"seed": 5})
-    few = replace(settings, any="", others=(str(models / "mini-l4"), str(new), str(new)), docs="", n=4)
+    few = replace(settings, any="", others=(str(models / "mini-l4"), str(new), str(new.parent)), docs="", n=4)
     found = precompute_results(few)
     kinds = found.tables["accuracy"].groupby("checkpoint")["kind"].first()
     assert kinds["mini-l3"] == INDIVIDUAL and kinds["mini-l3 · seed 5"] == SEED
