@@ -14,6 +14,7 @@ from transformers import CLIPVisionModel, LlamaForCausalLM
 from explorer.models.checkpoint_ids import SERVED, CheckpointId, describe, find_mini
 from explorer.models.family import Checkpoint, layer_states, load_checkpoint, read_encoder, read_facts, weights_digest
 from explorer.models.fitting import fit
+from explorer.models.libraries import ONE_MODEL
 from explorer.models.packed import reply_greedily
 from explorer.models.served import Served
 from explorer.models.speaking import Asked, Speaker
@@ -84,7 +85,8 @@ class WordsOnly:
         from transformers import AutoTokenizer
 
         self.id = id
-        self._model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        with ONE_MODEL:
+            self._model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
 
     def answer(self, pictures: Pictures, questions: Sequence[Sequence[str]]) -> list[list[str]]:

@@ -81,14 +81,15 @@ def encoder_folder(id: str) -> Path:
     return folder
 
 
-def read_encoder(id: str, dtype: torch.dtype = torch.float32) -> CLIPVisionModel:
-    """The frozen vision tower of an encoder, in evaluation mode."""
+def read_encoder(id: str) -> CLIPVisionModel:
+    """The frozen vision tower of an encoder, in float32 and evaluation mode."""
     folder = encoder_folder(id)
-    encoder = CLIPVisionModel._from_config(AutoConfig.from_pretrained(folder).vision_config, dtype=dtype)
+    # Not by from_pretrained or _from_config, which change torch's default number format for other threads too.
+    encoder: Any = CLIPVisionModel(AutoConfig.from_pretrained(folder).vision_config)
     own = encoder.state_dict()
     prefix = "" if next(iter(own)).startswith("vision_model.") else "vision_model."  # differs between versions 5.x
     weights = load_file(folder / "model.safetensors")
-    encoder.load_state_dict({name: weights[prefix + name] for name in own})
+    encoder.float().load_state_dict({name: weights[prefix + name] for name in own})
     return encoder.eval().requires_grad_(False)
 
 
@@ -260,8 +261,8 @@ class Parts:
         return share * torch.cat([self.maps[k] for k in at], 1), share * self.biases[at].sum(0)
 
 
-def read_parts(folder: Path, dtype: torch.dtype = torch.float32) -> Parts:
-    """Read a checkpoint's own part.
+def read_parts(folder: Path) -> Parts:
+    """Read a checkpoint's own part, in float32.
 
     Raises:
         CheckpointError: the folder is none, is damaged, or belongs to other weights of what it shares than those here.
@@ -274,9 +275,9 @@ def read_parts(folder: Path, dtype: torch.dtype = torch.float32) -> Parts:
         weights = load_file(folder / WEIGHTS)
         if words:
             weights[f"language.{EMBEDDING}"] = _shared_words(words)
-        language = LlamaForCausalLM._from_config(AutoConfig.from_pretrained(folder), dtype=dtype)
+        language: Any = LlamaForCausalLM(AutoConfig.from_pretrained(folder))
         own = {name.removeprefix("language."): v for name, v in weights.items() if name.startswith("language.")}
-        language.model.load_state_dict(own)
+        language.float().model.load_state_dict(own)
         maps, biases = weights["projector.weight"].float(), weights["projector.bias"].float()
         return Parts(facts, AutoTokenizer.from_pretrained(folder), language, maps, biases)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
@@ -300,22 +301,20 @@ def load_checkpoint(
     layers: Sequence[int] | None = None,
     encoder: CLIPVisionModel | None = None,
     device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
 ) -> Checkpoint:
-    """Load a mini checkpoint and join it with its encoder.
+    """Load a mini checkpoint in float32 and join it with its encoder.
 
     Args:
         folder: as ``save_checkpoint`` writes it.
         layers: for a checkpoint whose layers can be chosen (mini-any): which; the paper's fusion if not given.
         encoder: the same encoder where it is loaded already; it is then shared, not copied.
         device: where it runs.
-        dtype: in which number format.
 
     Raises:
         CheckpointError: the folder is none, is damaged, belongs to another encoder, or cannot read these layers.
     """
     folder = Path(folder)
-    parts = read_parts(folder, dtype)
+    parts = read_parts(folder)
     known = tuple(parts.facts["layers"])
     usual = known if not parts.facts["choosable"] else tuple(layer for layer in PAPER_FUSION if layer in known)
     chosen = tuple(layers or usual)
@@ -323,8 +322,8 @@ def load_checkpoint(
         said = ", ".join(map(str, chosen))
         raise CheckpointError(f"{folder.name} cannot read layers {said}: it knows {', '.join(map(str, known))}.")
     # Rounded as an export is, so that both give the same answers.
-    weight, bias = (part.bfloat16().to(device, dtype) for part in parts.join(chosen))
-    vision: Any = encoder if encoder is not None else read_encoder(parts.facts["encoder"], dtype)
+    weight, bias = (part.bfloat16().float().to(device) for part in parts.join(chosen))
+    vision: Any = encoder if encoder is not None else read_encoder(parts.facts["encoder"])
     vision = vision.to(device)
     model = assemble(vision, parts.language.to(device), parts.tokenizer.image_token_id, chosen, weight, bias)
     processor = LlavaProcessor.from_pretrained(folder)

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import nn
 
 from explorer.models.hub import TRANSFORMERS_FILES, brief, check_safetensors
+from explorer.models.libraries import ONE_MODEL
 from explorer.models.views import Preprocessing
 from explorer.records import EncoderError, Fit
 
@@ -81,7 +82,7 @@ def load_model(id: str, folder: Path, model_type: str, dtype: torch.dtype) -> An
     kind = getattr(transformers, MODEL_CLASSES[model_type])
     extra = {"add_pooling_layer": False} if model_type == "vit" else {}
     try:
-        with quiet():
+        with ONE_MODEL, quiet():
             model, report = kind.from_pretrained(
                 folder, dtype=dtype, local_files_only=True, weights_only=True, output_loading_info=True, **extra
             )

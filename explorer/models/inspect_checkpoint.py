@@ -20,6 +20,7 @@ from explorer.models.catalogue import MINI
 from explorer.models.family import FACTS, load_checkpoint
 from explorer.models.hf_loading import find_blocks
 from explorer.models.hub import TRANSFORMERS_FILES, brief, fetch
+from explorer.models.libraries import ONE_MODEL
 from explorer.models.picture_way import Check, check_way, final_norm
 from explorer.records import CheckpointError, EncoderError, InputError
 
@@ -210,7 +211,7 @@ def _blank_model(id: str, config: Any) -> Any:
 
     _keep_first_language_block(config)
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), ONE_MODEL:
             return AutoModelForImageTextToText.from_config(config)
     except Exception as problem:
         raise CheckpointError(
@@ -223,14 +224,15 @@ def _load_model(id: str, folder: str, config: Any) -> Any:
 
     _keep_first_language_block(config)
     try:
-        loaded: Any = AutoModelForImageTextToText.from_pretrained(
-            folder,
-            config=config,
-            dtype=torch.float32,
-            local_files_only=True,
-            weights_only=True,
-            output_loading_info=True,
-        )
+        with ONE_MODEL:
+            loaded: Any = AutoModelForImageTextToText.from_pretrained(
+                folder,
+                config=config,
+                dtype=torch.float32,
+                local_files_only=True,
+                weights_only=True,
+                output_loading_info=True,
+            )
     except Exception as problem:
         raise CheckpointError(f"{id} cannot be loaded ({brief(problem)}): fetch or save it again.") from problem
     model, report = loaded

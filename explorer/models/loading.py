@@ -15,6 +15,7 @@ from explorer.models.catalogue import find_entry
 from explorer.models.hardware import choose_device, choose_dtype
 from explorer.models.hf_loading import quiet
 from explorer.models.hub import TRANSFORMERS_FILES, Progress, brief, check_safetensors, fetch
+from explorer.models.libraries import ONE_MODEL
 from explorer.models.memory import (
     check_quantisation,
     count_weights,
@@ -180,7 +181,7 @@ def _load_model(id: str, folder: Path, where: torch.device, form: str, bits: int
     if bits:
         extra["quantization_config"] = quantisation(bits, dtype)
     try:
-        with quiet():
+        with ONE_MODEL, quiet():
             loaded: Any = AutoModelForImageTextToText.from_pretrained(
                 folder,
                 dtype=dtype,

@@ -15,6 +15,7 @@ from torch.nn.functional import linear, pad
 from explorer.models import hub
 from explorer.models.catalogue import OPEN_CLIP, OPEN_CLIP_WEIGHTS, open_clip_files
 from explorer.models.hf_encoders import layer_note
+from explorer.models.libraries import ONE_MODEL
 from explorer.models.views import Preprocessing
 from explorer.models.vision import VisionEncoder, make_layout, prepare, split_heads
 from explorer.records import EncoderError, EncoderInfo, Fit
@@ -197,14 +198,15 @@ def _load_model(id: str, arch: str, path: Path, published: dict[str, Any]) -> An
     if path.suffix == ".safetensors":
         hub.check_safetensors(path)
     try:
-        return open_clip.create_model(
-            arch,
-            pretrained=str(path),
-            require_pretrained=True,
-            weights_only=True,
-            pretrained_text=False,
-            force_quick_gelu=bool(published.get("quick_gelu")),
-        )
+        with ONE_MODEL:
+            return open_clip.create_model(
+                arch,
+                pretrained=str(path),
+                require_pretrained=True,
+                weights_only=True,
+                pretrained_text=False,
+                force_quick_gelu=bool(published.get("quick_gelu")),
+            )
     except Exception as problem:  # a broken file makes torch and open_clip raise nearly anything
         raise EncoderError(
             f"{path} could not be loaded as weights of {arch} ({hub.brief(problem)}): check that both belong together."

@@ -170,6 +170,19 @@ def test_an_encoder_with_other_weights_is_refused(made, tmp_path):
         load_checkpoint(copy)
 
 
+def test_loading_does_not_mind_another_threads_number_format(made, picture):
+    """transformers sets torch's default while it builds a model in bfloat16; what is built meanwhile must not follow it."""
+    before = load_checkpoint(made / "fused")
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        during = load_checkpoint(made / "fused")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for a, b in zip(before.model.state_dict().values(), during.model.state_dict().values(), strict=True):
+        assert a.dtype == b.dtype and torch.equal(a, b)
+    assert torch.equal(*(logits(one.model, one.processor, picture) for one in (before, during)))
+
+
 def test_words_that_are_a_language_models_own_are_stored_there_alone(made, picture, tmp_path):
     shared = tiny_family.save_language(tmp_path / "words")
     model = LlamaForCausalLM.from_pretrained(shared, dtype=torch.float32)
