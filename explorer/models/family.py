@@ -275,7 +275,8 @@ def read_parts(folder: Path) -> Parts:
         weights = load_file(folder / WEIGHTS)
         if words:
             weights[f"language.{EMBEDDING}"] = _shared_words(words)
-        language: Any = LlamaForCausalLM(AutoConfig.from_pretrained(folder))
+        config: Any = AutoConfig.from_pretrained(folder)
+        language: Any = LlamaForCausalLM(config)
         own = {name.removeprefix("language."): v for name, v in weights.items() if name.startswith("language.")}
         language.float().model.load_state_dict(own)
         maps, biases = weights["projector.weight"].float(), weights["projector.bias"].float()
