@@ -184,8 +184,9 @@ def _each(ids: Sequence[str]) -> list[str]:
     """The checkpoints themselves, where a folder of several is named."""
     found = []
     for id in ids:
-        inside = sorted(str(file.parent) for file in Path(id).glob(f"*/{FACTS}"))
-        found += inside or [id]
+        inside = [file.parent for file in Path(id).glob(f"*/{FACTS}")]
+        inside.sort(key=lambda folder: (len(read_facts(folder)["layers"]), read_facts(folder)["layers"]))
+        found += map(str, inside or [id])
     return found
 
 
