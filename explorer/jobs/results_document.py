@@ -155,7 +155,7 @@ def _how(meta: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in meta["versions"].items())
     return (
         "## How\n\n"
-        f"Versions: {versions}. The sweep took {meta['seconds']:,.0f} s. Digests of the weights are in the manifests "
+        f"Versions: {versions}. The run took {meta['seconds']:,.0f} s, without asking again what it had asked before. Digests of the weights are in the manifests "
         "(precomputed/failures/held-out.json and precomputed/results/sweep.json); the same tables lie as CSV in "
         "precomputed/results/. To make all of it again, with a run that may be stopped and goes on:\n\n"
         "```\n"
