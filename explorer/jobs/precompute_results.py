@@ -185,7 +185,7 @@ def _each(ids: Sequence[str]) -> list[str]:
     found = []
     for id in ids:
         inside = [file.parent for file in Path(id).glob(f"*/{FACTS}")]
-        inside.sort(key=lambda folder: (len(read_facts(folder)["layers"]), read_facts(folder)["layers"]))
+        inside.sort(key=lambda folder: (len(layers := read_facts(folder)["layers"]), layers))
         found += map(str, inside or [id])
     return found
 

@@ -63,8 +63,8 @@ def _findings(meta: dict[str, Any]) -> str:
     lines.append(
         f"Of {len(verdicts)} findings: {counts}. What differs from the paper: our encoder is small (24 blocks of width 128) "
         "and was trained on generated scenes by captions that seldom name counts and places, with a loss that asks the patches "
-        "of its last layer to name what stands there and whose middle it is, which favours deep layers from the start; our language model has a few million "
-        "weights and short training; the questions have short answers and one world. So this shows what these layers hold for "
+        "of its last layer to name what stands there and whose middle it is, which favours deep layers from the start; our "
+        "language model has a few million weights and short training; the questions have short answers and one world. So this shows what these layers hold for "
         "these tasks, and is no evidence about CLIP ViT-L.\n"
     )
     return "\n".join(lines)
@@ -155,8 +155,8 @@ def _how(meta: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in meta["versions"].items())
     return (
         "## How\n\n"
-        f"Versions: {versions}. The run took {meta['seconds']:,.0f} s, without asking again what it had asked before. Digests of the weights are in the manifests "
-        "(precomputed/failures/held-out.json and precomputed/results/sweep.json); the same tables lie as CSV in "
+        f"Versions: {versions}. The run took {meta['seconds']:,.0f} s, without asking again what it had asked before. "
+        "Digests of the weights are in the manifests (precomputed/failures/held-out.json and precomputed/results/sweep.json); the same tables lie as CSV in "
         "precomputed/results/. To make all of it again, with a run that may be stopped and goes on:\n\n"
         "```\n"
         "python -m explorer precompute failures\n"

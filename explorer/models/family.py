@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
@@ -88,9 +88,14 @@ def read_encoder(id: str) -> CLIPVisionModel:
     encoder: Any = CLIPVisionModel(AutoConfig.from_pretrained(folder).vision_config)
     own = encoder.state_dict()
     prefix = "" if next(iter(own)).startswith("vision_model.") else "vision_model."  # differs between versions 5.x
-    weights = load_file(folder / "model.safetensors")
+    weights = load_file(encoder_file(id))
     encoder.float().load_state_dict({name: weights[prefix + name] for name in own})
     return encoder.eval().requires_grad_(False)
+
+
+def encoder_file(id: str) -> Path:
+    """The weights of an encoder, as ``encoder_folder`` takes it."""
+    return encoder_folder(id) / "model.safetensors"
 
 
 def digest(file: Path) -> str:
@@ -112,7 +117,8 @@ def words_file(id: str) -> Path:
 
 
 def _shared_words(id: str) -> Tensor:
-    return load_file(words_file(id))[f"model.{EMBEDDING}"]
+    with safe_open(words_file(id), "pt") as weights:
+        return weights.get_tensor(f"model.{EMBEDDING}")
 
 
 def make_processor(encoder: str, tokenizer: PreTrainedTokenizerFast) -> LlavaProcessor:
@@ -214,7 +220,7 @@ def save_checkpoint(
     processor.save_pretrained(folder)
     facts = {
         "encoder": encoder,
-        "encoder_digest": digest(encoder_folder(encoder) / "model.safetensors"),
+        "encoder_digest": digest(encoder_file(encoder)),
         **({"words": words, "words_digest": digest(words_file(words))} if shares else {}),
         "layers": list(projections.layers),
         "choosable": choosable,
@@ -268,9 +274,10 @@ def read_parts(folder: Path) -> Parts:
         CheckpointError: the folder is none, is damaged, or belongs to other weights of what it shares than those here.
     """
     facts = read_facts(folder)
-    _check_shared(folder, "the encoder", facts["encoder"], encoder_folder(facts["encoder"]), facts["encoder_digest"])
-    if words := facts.get("words"):
-        _check_shared(folder, "the language model", words, words_file(words).parent, facts["words_digest"])
+    encoder, words = facts["encoder"], facts.get("words")
+    _check_shared(folder, f"the encoder {encoder!r}", encoder_file(encoder), facts["encoder_digest"])
+    if words:
+        _check_shared(folder, f"the language model {words!r}", words_file(words), facts["words_digest"])
     try:
         weights = load_file(folder / WEIGHTS)
         if words:
@@ -285,14 +292,13 @@ def read_parts(folder: Path) -> Parts:
         raise CheckpointError(f"{folder.name} is damaged: {error}.") from None
 
 
-def _check_shared(folder: Path, what: str, id: str, shared: Path, known: str) -> None:
+def _check_shared(folder: Path, what: str, file: Path, known: str) -> None:
     """Refuse a checkpoint whose encoder, or table of words, is not the one that it was trained with."""
-    file = shared / "model.safetensors"
     if not file.is_file():
-        raise CheckpointError(f"{folder.name} needs {what} {id!r}: there is no {file}.")
+        raise CheckpointError(f"{folder.name} needs {what}: there is no {file}.")
     if digest(file) != known:
         raise CheckpointError(
-            f"{folder.name} was trained on other weights of {what} {id!r} than those here: "
+            f"{folder.name} was trained on other weights of {what} than those here: "
             "train it again, or restore those it belongs to."
         )
 

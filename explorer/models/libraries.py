@@ -6,9 +6,8 @@ Threads that import transformers at the same moment may each see half of a modul
 import threading
 from importlib import import_module
 
-ONE_MODEL = (
-    threading.RLock()
-)  # held while a model is built: transformers changes torch's default number format meanwhile
+# Held while a model is built: transformers changes torch's default number format meanwhile, for all threads.
+ONE_MODEL = threading.RLock()
 _ONE_THREAD = threading.Lock()
 _USERS = ("hf_encoders", "shared_encoder", "columns", "transformers_speaker")
 _LATE = ("AutoImageProcessor", "AutoProcessor", "AutoTokenizer", "CLIPModel")  # what loading a folder imports
