@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from explorer.jobs.training_seeds import draw_seed
 from explorer.scenes.captions import inside, make_caption
 from explorer.scenes.kinds import KINDS, WORDS
 from explorer.scenes.layout import invent_sign, make_scene
@@ -150,9 +151,9 @@ class Windows(Dataset):
     [B, rows*columns, 3] as ``sign_labels`` and ``middle_labels`` give them).
     """
 
-    def __init__(self, seed: int, plan: list[Step], scenes: int):
-        """Args: seed of the run; plan; how many scenes the windows are cut from."""
-        self.seed, self.plan, self.scenes = seed, plan, scenes
+    def __init__(self, seed: int, plan: list[Step], scenes: int, crowds: float = 0.0):
+        """Args: seed of the run; plan; how many scenes the windows are cut from; share that is cut from crowds instead."""
+        self.seed, self.plan, self.scenes, self.crowds = seed, plan, scenes, crowds
 
     def __len__(self) -> int:
         """Number of steps."""
@@ -164,7 +165,8 @@ class Windows(Dataset):
         rng = np.random.default_rng((self.seed, step))
         pixels, firsts, captions, labels = [], [], [], []
         while len(pixels) < plan.batch:
-            scene, image = drawn_scene(int(rng.integers(self.scenes)))
+            crowd = self.crowds > 0 and rng.random() < self.crowds
+            scene, image = drawn_scene(draw_seed(rng, 1.0) if crowd else int(rng.integers(self.scenes)))
             if plan.words:
                 if scene.sign:
                     continue

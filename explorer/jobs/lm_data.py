@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,12 @@ from transformers import PreTrainedTokenizerFast
 from explorer.jobs.encoder_data import encoder_pixels
 from explorer.jobs.lm_tokenizer import english_words
 from explorer.jobs.noun_facts import FactFinder
+from explorer.jobs.training_seeds import draw_seed, pick, pool_seed
 from explorer.jobs.written_pictures import CELLS, Notation, Writer, covered_cells
 from explorer.models.packed import Pack, make_pack
 from explorer.scenes.captions import NUMBERS, article, join, make_caption, noun, plural
 from explorer.scenes.facts import CELLS as PLACES
-from explorer.scenes.layout import MOST_THINGS, make_scene, random_seed
+from explorer.scenes.layout import MOST_THINGS, make_scene
 from explorer.scenes.questions import TASKS, make_questions
 from explorer.scenes.rewordings import ABSENT, both_numbers, reword, vary
 from explorer.scenes.scene import Scene
@@ -49,40 +49,6 @@ def place_caption(scene: Scene) -> str:
     return join(parts or ["nothing"])
 
 
-@cache
-def crowd_seeds(most: int = 20_000) -> tuple[tuple[int, ...], ...]:
-    """Seeds of training scenes by how many things of one kind there are, from 4 to 10; among so many scenes (20 s)."""
-    rng = np.random.default_rng(11)
-    found: list[list[int]] = [[] for _ in range(MOST_THINGS + 1)]
-    for _ in range(most):
-        scene = make_scene(random_seed("train", rng))
-        found[max(Counter(thing.kind for thing in scene.objects).values(), default=0)].append(scene.seed)
-    return tuple(tuple(seeds) for seeds in found[4:] if seeds)
-
-
-def draw_seed(rng: np.random.Generator, crowds: float, signs: float = 0.0) -> int:
-    """Seed of a training scene.
-
-    Args:
-        rng: draws it.
-        crowds: share of scenes among which all sizes of a crowd come equally often, the rare ones too.
-        signs: share of scenes that are drawn until one has a sign.
-    """
-    which = rng.random() if crowds or signs else 1.0
-    if which < crowds:
-        return _pick(_pick(crowd_seeds(), rng), rng)
-    seed = random_seed("train", rng)
-    while which < crowds + signs and not make_scene(seed).sign:
-        seed = random_seed("train", rng)
-    return seed
-
-
-@cache
-def pool_seed(seed: int, place: int, crowds: float, signs: float) -> int:
-    """Seed of the scene at a place of a run's pool, always the same; shares as ``draw_seed`` takes them."""
-    return draw_seed(np.random.default_rng((seed, 4, place)), crowds, signs)
-
-
 class Asker:
     """Turns a scene into tokens of questions and answers."""
 
@@ -94,7 +60,7 @@ class Asker:
 
     def captions(self, scene: Scene, rng: np.random.Generator) -> list[tuple[str, str]]:
         """A caption as on the web, and one that says what is where."""
-        return [(_pick(_DESCRIBE, rng), make_caption(scene, rng)), (_pick(_LIST, rng), place_caption(scene))]
+        return [(pick(_DESCRIBE, rng), make_caption(scene, rng)), (pick(_LIST, rng), place_caption(scene))]
 
     def questions(
         self,
@@ -123,9 +89,9 @@ class Asker:
                 text = reword(text, question.task, question.form, rng)
             asked.append((vary(text, rng, self._english) if rng.random() < 0.7 else text, question.answer))
         if not plain and rng.random() < 0.3:
-            single, many = both_numbers(_pick(ABSENT, rng))
+            single, many = both_numbers(pick(ABSENT, rng))
             wordings = ((f"Is there {article(single)}?", "no"), (f"Are there any {many} in the picture?", "no"))
-            asked.append(_pick((*wordings, (f"How many {many} are there?", "0")), rng))
+            asked.append(pick((*wordings, (f"How many {many} are there?", "0")), rng))
         return asked
 
     def encode(self, texts: list[list[tuple[str, str]]]) -> list[list[tuple[list[int], list[int]]]]:
@@ -215,7 +181,7 @@ class WrittenBatches(Dataset):
         for scene, some in zip(scenes, texts, strict=True):
             captions = self.asker.captions(scene, rng)
             if with_captions or not some:
-                some.append(_pick(captions, rng))
+                some.append(pick(captions, rng))
         encoded = self.asker.encode(texts)
         if rng.random() < self.blind:
             return self._blind(encoded)
@@ -337,7 +303,3 @@ class PictureBatches(Dataset):
         pack = make_pack(self.asker.encode(texts), 1 + CELLS)
         places = pack.prefix * np.arange(len(scenes))[:, None] + 1 + np.arange(CELLS)
         return Shown(tuple(seeds), pixels, tuple(new), pack, self._facts.find(scenes, pack, places))
-
-
-def _pick(options, rng: np.random.Generator):
-    return options[int(rng.integers(len(options)))]

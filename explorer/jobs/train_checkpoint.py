@@ -23,10 +23,11 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 
 from explorer.jobs.align import Moments, start_projections, written_vectors
 from explorer.jobs.encoder_data import encoder_pixels
-from explorer.jobs.lm_data import PictureBatches, Shown, draw_seed
+from explorer.jobs.lm_data import PictureBatches, Shown
 from explorer.jobs.noun_facts import fact_losses, make_heads, option_tokens
 from explorer.jobs.run import Log, make_optimizers, rate_share, save_state, step_optimizers
 from explorer.jobs.settings import save_settings
+from explorer.jobs.training_seeds import draw_seed
 from explorer.jobs.written_pictures import Writer
 from explorer.layers import LayerSet
 from explorer.models.family import (
@@ -57,6 +58,7 @@ class CheckpointSettings:
         language: folder of the language model that stage 0 made.
         start: folder of a finished checkpoint whose layers could be chosen, to start from its language model and
             projections instead; "" to start from stage 0.
+        realign: start from that language model alone, and fit the projections as from stage 0: for another encoder.
         layers: one entry a checkpoint: "18", "3,18,23", or "any" for one whose layers can be chosen later.
         align_pictures: pictures behind the projectors' start.
         ridge, voice: of that regression, see ``align.start_projections``.
@@ -67,7 +69,7 @@ class CheckpointSettings:
         pool: scenes that are shown again and again, their features kept in memory (36 kB a layer each); 0 shows new
             ones always, which costs one forward of the encoder a step for all checkpoints together.
         crowds, signs: shares of the scenes, the start's too, that are drawn for their many things of one kind, and for
-            their sign (``lm_data.draw_seed``).
+            their sign (``training_seeds.draw_seed``).
         hints: weight of stage 0's help in stage 2: to tell at each thing's middle, and at each noun of a question, what
             has to be found there (``noun_facts.FACTS``).
         learning_rate: of AdamW for the projectors, both stages.
@@ -80,6 +82,7 @@ class CheckpointSettings:
     encoder: str = "mini"
     language: str = str(LANGUAGE)
     start: str = ""
+    realign: bool = False
     layers: tuple[str, ...] = ("3", "12", "18", "23", "24", "3,18,23", "any")
     seed: int = 0
     align_pictures: int = 384
@@ -283,7 +286,7 @@ class FamilyRun:
                     member.projections, moments, list(range(at, at + len(group))), settings.ridge, settings.voice
                 )
                 at += len(group)
-            if self.start:
+            if self.start and not settings.realign:
                 self._take_over(member, self.start)
 
     @staticmethod

@@ -40,6 +40,7 @@ class EncoderSettings:
         strips: (n, rows, batch): every n-th step of the plan is one of strips with new signs instead, so many rows of
             patches high, first with few words, from the middle of the run on with all; n = 0 for none.
         scenes: how many different scenes the windows are cut from; at most 32,768 stay in memory.
+        crowds: share of the windows that are cut from scenes with many things of one kind (``training_seeds.draw_seed``).
         words_weight: of the loss of the caption's words beside CLIP's loss (see ``words_loss``).
         patch_words_weight: of the same loss read from the patches, each word from the patch that says it loudest.
         signs_weight: of the cross-entropy of the letter, and of the word, that the patches of signs are asked for.
@@ -68,6 +69,7 @@ class EncoderSettings:
     phases: tuple[tuple[int, int, int], ...] = ((800, 6, 96), (160, 8, 64), (160, 12, 64))
     strips: tuple[int, int, int] = (0, 3, 48)
     scenes: int = 12_000
+    crowds: float = 0.0
     words_weight: float = 1.0
     patch_words_weight: float = 0.0
     signs_weight: float = 0.0
@@ -312,7 +314,7 @@ class EncoderRun:
         """Train to the end of the plan, or to step ``until``."""
         plan = self.settings.plan()
         stop = min(until or len(plan), len(plan))
-        data = Windows(self.settings.seed, plan, self.settings.scenes)
+        data = Windows(self.settings.seed, plan, self.settings.scenes, self.settings.crowds)
         loader = DataLoader(data, batch_size=None, sampler=range(self.step, stop), num_workers=self.settings.workers)
         log = Log(self.out, self.step, self.save, self.settings.save_minutes)
         for shown in tqdm(loader, initial=self.step, total=stop, desc="encoder"):

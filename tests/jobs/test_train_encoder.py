@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor, CLIPModel
 
+from explorer.jobs import training_seeds
 from explorer.jobs.encoder_data import (
     GRID,
     PATCH_PX,
@@ -148,6 +149,15 @@ def test_batches_depend_on_seed_and_step_alone():
         a, b = first[step], again[step]
         assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) and a[2] == b[2]
     assert first[0][0].shape == (3, 3, 84, 84) and first[1][0].shape == (2, 3, 168, 168)
+
+
+def test_a_share_of_the_windows_is_cut_from_crowds(monkeypatch):
+    crowds = training_seeds.crowd_seeds(300)
+    monkeypatch.setattr(training_seeds, "crowd_seeds", lambda: crowds)
+    plan = [Step(GRID, GRID, 24)]
+    middles = [Windows(7, plan, 5000, crowds=share)[0][3][..., 2] for share in (0.0, 1.0)]
+    most = [[np.bincount(scene[scene >= 0], minlength=1).max() for scene in some.numpy()] for some in middles]
+    assert min(most[1]) >= 3 and np.mean(most[1]) > 5 > 3.5 > np.mean(most[0])  # two middles may share a patch
 
 
 def test_strips_hold_a_new_sign_and_the_caption_says_its_word():

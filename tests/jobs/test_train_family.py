@@ -10,7 +10,7 @@ import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
 
 from explorer.cli_checkpoints import add_train_family
-from explorer.jobs import lm_data
+from explorer.jobs import training_seeds
 from explorer.jobs.align import Moments, raise_voice, start_projections, written_vectors
 from explorer.jobs.lm_data import (
     Asker,
@@ -394,15 +394,15 @@ def test_a_pool_shows_few_scenes_often_and_resumes_to_the_same_weights(tmp_path,
 
 
 def test_crowds_are_drawn_as_often_of_every_size(monkeypatch):
-    seeds = lm_data.crowd_seeds(300)
-    monkeypatch.setattr(lm_data, "crowd_seeds", lambda: seeds)
+    seeds = training_seeds.crowd_seeds(300)
+    monkeypatch.setattr(training_seeds, "crowd_seeds", lambda: seeds)
     rng, sizes = np.random.default_rng(0), []
     for _ in range(60):
-        things = Counter(thing.kind for thing in make_scene(lm_data.draw_seed(rng, 1.0)).objects)
+        things = Counter(thing.kind for thing in make_scene(training_seeds.draw_seed(rng, 1.0)).objects)
         sizes.append(max(things.values()))
     assert min(sizes) == 4 and max(sizes) >= 7 and np.mean(sizes) > 5
     few = np.random.default_rng(1)
-    assert lm_data.draw_seed(few, 0.0) == random_seed("train", np.random.default_rng(1))
+    assert training_seeds.draw_seed(few, 0.0) == random_seed("train", np.random.default_rng(1))
 
 
 def test_stage_two_begins_with_plain_lessons(words):
@@ -450,7 +450,7 @@ def test_a_start_speaks_up():
 
 def test_scenes_are_drawn_for_their_signs():
     rng = np.random.default_rng(0)
-    drawn = [make_scene(lm_data.draw_seed(rng, 0.0, signs=0.5)) for _ in range(200)]
+    drawn = [make_scene(training_seeds.draw_seed(rng, 0.0, signs=0.5)) for _ in range(200)]
     assert 0.55 < np.mean([scene.sign is not None for scene in drawn]) < 0.75  # 0.5 + 0.5 * 0.3
     assert all(split_of(scene.seed) == "train" for scene in drawn)
 
@@ -512,6 +512,17 @@ def test_a_run_can_start_from_a_finished_checkpoint_of_any_layers(tmp_path, fold
     run.train(1)
     with pytest.raises(SettingsError, match="does not know layer 0"):
         FamilyRun(replace(settings, out=str(tmp_path / "third"), layers=("0",)))
+
+
+def test_a_run_can_start_from_a_language_model_alone_and_fit_its_projections_anew(tmp_path, folders):
+    [folder] = train_checkpoints(checkpoint_settings(tmp_path / "first", folders, layers=("any",)))
+    settings = checkpoint_settings(tmp_path / "second", folders, layers=("2",), start=str(folder), realign=True)
+    [member] = FamilyRun(settings).members
+    [kept] = FamilyRun(replace(settings, out=str(tmp_path / "third"), realign=False)).members
+    [afresh] = FamilyRun(replace(settings, out=str(tmp_path / "fourth"), start="", realign=False)).members
+    assert same(member.language, kept.language) and not same(member.language, afresh.language)
+    # the regression looks at scenes and words alone, which all three share
+    assert same(member.projections, afresh.projections) and not same(member.projections, kept.projections)
 
 
 def test_what_cannot_be_trained_is_told(tmp_path, folders):
