@@ -14,7 +14,7 @@ import time
 import numpy as np
 import torch
 
-from explorer.analysis.embedding import NEIGHBOURS, nearest, trustworthiness, umap_coordinates, warm_up
+from explorer.analysis.embedding import EPOCHS, NEIGHBOURS, nearest, trustworthiness, umap_coordinates, warm_up
 from explorer.analysis.projection import pca_coordinates
 from explorer.models.encoders import open_encoder
 from explorer.services.pictures import read_picture
@@ -61,6 +61,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--skip-plain", action="store_true", help="do not run umap.UMAP")
+    parser.add_argument("--aligned", action="store_true", help="also run umap.AlignedUMAP, a slice for each layer, once")
     args = parser.parse_args()
     import umap
 
@@ -90,6 +91,12 @@ def main() -> None:
         said["plain"] = judge(tokens, flat.reshape(*tokens.shape[:2], 2))
         said["umap_to_plain"] = round(said["umap_seconds"] / said["plain_seconds"], 3)
         said["trust_minus_plain"] = round(said["umap"]["trust"] - said["plain"]["trust"], 4)
+    if args.aligned:
+        same = {token: token for token in range(tokens.shape[1])}
+        linked = umap.AlignedUMAP(n_neighbors=NEIGHBOURS, metric="cosine", n_epochs=EPOCHS, random_state=0)
+        slices = list(torch.nn.functional.normalize(tokens, dim=-1).numpy())
+        said["aligned_seconds"], _ = timed(lambda: linked.fit(slices, relations=[same] * (len(slices) - 1)), 1)
+        said["aligned"] = judge(tokens, np.stack(linked.embeddings_))
     print(json.dumps({key: round(one, 3) if key.endswith("seconds") else one for key, one in said.items()}, indent=1))
 
 

@@ -143,6 +143,8 @@ def _noise(table: pd.DataFrame) -> str:
         return "No checkpoint was trained from a second seed: how much of a difference is noise of training is not known.\n"
     lines = [
         "## Noise of training: same layers, other seeds, accuracy in %\n",
+        "A seed draws the pictures and questions of a checkpoint's own training; stage 0 and the start that all share "
+        "(docs/experiments.md) are the same for every seed, so that what they add to the noise is not in this table.\n",
         "| layers | task | checkpoints | lowest | mean | highest | standard deviation |", "|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for row in table.to_dict("records"):
