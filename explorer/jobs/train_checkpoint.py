@@ -225,7 +225,7 @@ class FamilyRun:
         self.dtype = choose_dtype(settings.dtype, self.device)
         encoder: Any = read_encoder(settings.encoder)
         self.encoder = encoder.to(self.device)
-        self.start = read_parts(Path(settings.start)) if settings.start else None
+        self.start = read_parts(Path(settings.start), settings.realign) if settings.start else None
         self.tokenizer: Any
         language: Any
         if self.start:

@@ -267,15 +267,20 @@ class Parts:
         return share * torch.cat([self.maps[k] for k in at], 1), share * self.biases[at].sum(0)
 
 
-def read_parts(folder: Path) -> Parts:
+def read_parts(folder: Path, any_encoder: bool = False) -> Parts:
     """Read a checkpoint's own part, in float32.
+
+    Args:
+        folder: as ``save_checkpoint`` writes it.
+        any_encoder: of whoever wants the language model alone: the encoder may have changed.
 
     Raises:
         CheckpointError: the folder is none, is damaged, or belongs to other weights of what it shares than those here.
     """
     facts = read_facts(folder)
     encoder, words = facts["encoder"], facts.get("words")
-    _check_shared(folder, f"the encoder {encoder!r}", encoder_file(encoder), facts["encoder_digest"])
+    if not any_encoder:
+        _check_shared(folder, f"the encoder {encoder!r}", encoder_file(encoder), facts["encoder_digest"])
     if words:
         _check_shared(folder, f"the language model {words!r}", words_file(words), facts["words_digest"])
     try:

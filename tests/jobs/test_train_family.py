@@ -27,7 +27,7 @@ from explorer.models.family import layer_states, load_checkpoint, read_parts
 from explorer.models.language import LANGUAGE, LanguageShape, make_language
 from explorer.models.packed import IGNORE, make_pack
 from explorer.models.projections import LayerProjections
-from explorer.records import SettingsError
+from explorer.records import CheckpointError, SettingsError
 from explorer.scenes.layout import make_scene, random_seed
 from explorer.scenes.questions import make_questions
 from explorer.scenes.rewordings import reword, vary
@@ -514,14 +514,18 @@ def test_a_run_can_start_from_a_finished_checkpoint_of_any_layers(tmp_path, fold
         FamilyRun(replace(settings, out=str(tmp_path / "third"), layers=("0",)))
 
 
-def test_a_run_can_start_from_a_language_model_alone_and_fit_its_projections_anew(tmp_path, folders):
-    [folder] = train_checkpoints(checkpoint_settings(tmp_path / "first", folders, layers=("any",)))
-    settings = checkpoint_settings(tmp_path / "second", folders, layers=("2",), start=str(folder), realign=True)
-    [member] = FamilyRun(settings).members
-    [kept] = FamilyRun(replace(settings, out=str(tmp_path / "third"), realign=False)).members
-    [afresh] = FamilyRun(replace(settings, out=str(tmp_path / "fourth"), start="", realign=False)).members
+def test_with_another_encoder_a_run_starts_from_the_language_model_alone(tmp_path, folders):
+    own = folders | {"encoder": str(tiny_family.save_encoder(tmp_path / "encoder"))}
+    [folder] = train_checkpoints(checkpoint_settings(tmp_path / "first", own, layers=("any",)))
+    settings = checkpoint_settings(tmp_path / "second", own, layers=("2",), start=str(folder))
+    [kept] = FamilyRun(settings).members
+    tiny_family.save_encoder(tmp_path / "encoder", seed=1)
+    with pytest.raises(CheckpointError, match="other weights of the encoder"):
+        FamilyRun(replace(settings, out=str(tmp_path / "third")))
+    [member] = FamilyRun(replace(settings, out=str(tmp_path / "fourth"), realign=True)).members
+    [afresh] = FamilyRun(replace(settings, out=str(tmp_path / "fifth"), start="")).members
     assert same(member.language, kept.language) and not same(member.language, afresh.language)
-    # the regression looks at scenes and words alone, which all three share
+    # the regression looks at pictures and words alone
     assert same(member.projections, afresh.projections) and not same(member.projections, kept.projections)
 
 
