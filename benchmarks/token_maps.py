@@ -61,7 +61,9 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--skip-plain", action="store_true", help="do not run umap.UMAP")
-    parser.add_argument("--aligned", action="store_true", help="also run umap.AlignedUMAP, a slice for each layer, once")
+    parser.add_argument(
+        "--aligned", action="store_true", help="also run umap.AlignedUMAP, a slice for each layer, once"
+    )
     args = parser.parse_args()
     import umap
 
