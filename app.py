@@ -48,7 +48,9 @@ def read_flags() -> argparse.Namespace:
     parser.add_argument(
         "--allow-any",
         action="store_true",
-        help="with --public: let visitors load any hub id, folder of this machine and served address all the same",
+        default=bool(os.environ.get("VLE_ALLOW_ANY")),
+        help="with --public: let visitors load any hub id, folder of this machine and served address all the same "
+        "($VLE_ALLOW_ANY does the same)",
     )
     add_catalogue_flag(parser)
     parser.add_argument(

@@ -100,11 +100,12 @@ def add_evaluate(commands: Any) -> None:
 
 def run_evaluate(args: argparse.Namespace) -> int:
     """Ask, count, print."""
+    from explorer.cli_ask import split_ids
     from explorer.jobs.evaluate import EvaluateSettings, as_table, evaluate, write_csv
     from explorer.jobs.settings import load_settings
 
     flags = {name: getattr(args, name) for name in ("questions", "split", "n", "seed", "answers", "batch")}
-    flags["checkpoints"] = tuple(id.strip() for id in args.checkpoints.split(",") if id.strip())
+    flags["checkpoints"] = tuple(split_ids(args.checkpoints) or ())
     found = evaluate(load_settings(EvaluateSettings, None, **flags, baselines=not args.no_baselines))
     if args.csv:
         write_csv(found, args.csv)

@@ -236,8 +236,8 @@ def evaluate(settings: EvaluateSettings) -> dict[str, Any]:
     """Ask and count.
 
     Returns:
-        {"results": one for each checkpoint and baseline: {"checkpoint", "layers", "tasks", "answers"}, "complaints": what
-        was wrong with lines of the questions}; ``tasks`` as ``answers.summarise`` has them.
+        {"results": one for each checkpoint and baseline: {"checkpoint", "layers", "swapped" (what it
+        reads untrained, "" otherwise), "tasks", "answers"}, "complaints": what was wrong with lines of the questions}; ``tasks`` as ``answers.summarise`` has them.
 
     Raises:
         InputError: the questions cannot be read.
@@ -262,23 +262,38 @@ def evaluate(settings: EvaluateSettings) -> dict[str, Any]:
     results = []
     for answerer in answerers:
         said = [(kept.get(answerer, case) or ("",))[0] for case in cases]
-        results.append(_result(answerer.id, answerer.layers, cases, judge(cases, said)))
+        swapped = getattr(answerer, "swapped", "")
+        results.append(_result(answerer.id, answerer.layers, cases, judge(cases, said), swapped))
     if settings.baselines:
         results.append(_result(MAJORITY, (), cases, majority(judge(cases, [""] * len(cases)))))
     return {"results": results, "complaints": complaints}
 
 
-def _result(name: str, layers: tuple[int, ...], cases: Sequence[Case], answers: list[Answered]) -> dict[str, Any]:
+def _result(
+    name: str, layers: tuple[int, ...], cases: Sequence[Case], answers: list[Answered], swapped: str = ""
+) -> dict[str, Any]:
     rows = [
         {"key": c.key, "question": c.question, "truth": a.truth, "said": a.said, "right": a.right, "task": c.task}
         for c, a in zip(cases, answers, strict=True)
     ]
-    return {"checkpoint": name, "layers": list(layers), **summarise(answers), "answers": rows}
+    return {"checkpoint": name, "layers": list(layers), "swapped": swapped, **summarise(answers), "answers": rows}
 
 
 def write_csv(found: dict[str, Any], file: Path) -> None:
     """Write a row for each checkpoint and task."""
-    names = ("checkpoint", "layers", "task", "accuracy", "low", "high", "n", "pairs", "held_out", "count_error")
+    names = (
+        "checkpoint",
+        "layers",
+        "swapped",
+        "task",
+        "accuracy",
+        "low",
+        "high",
+        "n",
+        "pairs",
+        "held_out",
+        "count_error",
+    )
     with file.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out)
         writer.writerow(names)
@@ -289,7 +304,7 @@ def write_csv(found: dict[str, Any], file: Path) -> None:
                 numbers = [f"{row[name]:.4f}" for name in ("accuracy", "low", "high")]
                 error = row.get("count_error")
                 last = ["" if value in ("", None) else f"{value:.4f}" for value in (*more, error)]
-                writer.writerow([result["checkpoint"], layers, task, *numbers, row["n"], *last])
+                writer.writerow([result["checkpoint"], layers, result["swapped"], task, *numbers, row["n"], *last])
 
 
 def as_table(found: dict[str, Any]) -> str:
@@ -303,4 +318,5 @@ def as_table(found: dict[str, Any]) -> str:
             row = result["tasks"][task]
             cells.append(f"{100 * row['accuracy']:.1f} ±{50 * (row['high'] - row['low']):.1f}".rjust(13))
         lines.append(result["checkpoint"].ljust(width) + "".join(cells))
+    lines += [f"{r['checkpoint']} is an experiment: {r['swapped']}" for r in found["results"] if r["swapped"]]
     return "\n".join(lines)

@@ -141,7 +141,8 @@ def _check_start(copy: Path, python: Path, where: str) -> Iterator[Finding]:
             "headers", named, "content-security-policy and nosniff" if named else f"missing in {sorted(headers)}"
         )
         closed = [
-            _get(f"{url}{path}")[0] for path in ("gradio_api/file=https://example.org/", "gradio_api/proxy=https://x/")
+            _get(f"{url}{path}")[0]
+            for path in (f"gradio_api/{way}https://example.org/" for way in ("file=", "file/", "proxy="))
         ]
         right = all(status in (403, 404) for status in closed)
         yield Finding("no proxy", right, f"files and pages of other servers: status {closed}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +17,7 @@ from explorer.models.family import Checkpoint, layer_states, load_checkpoint, re
 from explorer.models.fitting import fit
 from explorer.models.libraries import ONE_MODEL
 from explorer.models.packed import reply_greedily
-from explorer.models.served import Served
+from explorer.models.served import Served, trust
 from explorer.models.speaking import Asked, Speaker
 from explorer.models.transformers_speaker import TransformersSpeaker
 from explorer.records import CheckpointError, Picture
@@ -118,9 +119,9 @@ def _answer_packed(
 class SpeakerAnswerer:
     """A checkpoint that is asked one question at a time: what transformers loads, or a served one."""
 
-    def __init__(self, id: str, speaker: Speaker):
-        """Answer with a loaded checkpoint."""
-        self.id, self.layers, self._speaker = id, speaker.layers, speaker
+    def __init__(self, id: str, speaker: Speaker, weights: str = "", swapped: str = ""):
+        """Answer with a loaded checkpoint; ``weights`` tells its files, ``swapped`` what it reads untrained."""
+        self.id, self.layers, self.weights, self.swapped, self._speaker = id, speaker.layers, weights, swapped, speaker
 
     def answer(self, pictures: Pictures, questions: Sequence[Sequence[str]]) -> list[list[str]]:
         """Answer the questions of each picture."""
@@ -128,6 +129,13 @@ class SpeakerAnswerer:
         asked = [Asked(one, text) for one, some in zip(shown, questions, strict=True) for text in some]
         said = iter(self._speaker.answer_many(asked))
         return [[next(said).text for _ in some] for some in questions]
+
+
+def _files_digest(folder: Path) -> str:
+    """Changes when a file of a folder does; "" for what is none."""
+    files = sorted(file for file in folder.iterdir() if file.is_file()) if folder.is_dir() else []
+    said = "".join(f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}\n" for file in files)
+    return hashlib.sha256(said.encode()).hexdigest()[:16] if said else ""
 
 
 def open_answerer(id: str, encoders: dict[str, CLIPVisionModel]) -> Answerer:
@@ -143,11 +151,13 @@ def open_answerer(id: str, encoders: dict[str, CLIPVisionModel]) -> Answerer:
     """
     info, asked = describe(id), CheckpointId.parse(id)
     if id.startswith(SERVED):
+        trust([id])
         return SpeakerAnswerer(id, Served(id))
     folder = find_mini(asked.name)
     if folder is None:
         speaker = TransformersSpeaker(asked.name, bits=asked.bits)
-        return SpeakerAnswerer(id, speaker.reading(info.layers) if info.untrained_swap else speaker)
+        speaker = speaker.reading(info.layers) if info.untrained_swap else speaker
+        return SpeakerAnswerer(id, speaker, _files_digest(Path(asked.name)), info.reads if info.untrained_swap else "")
     if info.untrained_swap:
         raise CheckpointError(f"{id}: a mini checkpoint is evaluated on the layers it was trained on; leave out #swap.")
     facts = read_facts(folder)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from explorer.records import SettingsError
@@ -12,11 +14,14 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 def choose_device(name: str | None = None) -> torch.device:
     """The device that was asked for, or CUDA where present and the CPU otherwise.
 
+    A ZeroGPU Space lends its GPU to one function at a time (``services.gpu``); all else computes on the CPU there.
+
     Raises:
         SettingsError: there is no such device here.
     """
     if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        lent = "SPACES_ZERO_GPU" not in os.environ or "VLE_GPU_LENT" in os.environ
+        return torch.device("cuda" if lent and torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.empty(1, device=device)

@@ -1,7 +1,8 @@
 """Checkpoints behind an OpenAI-compatible server: vLLM, SGLang, TGI, llama.cpp's server ("openai:BASE_URL#MODEL").
 
 The key is read from the environment when it is sent, and from nowhere else; it is in no id, record, message or log.
-``$VLE_SERVED_KEY`` goes to the servers that ids name, ``$OPENAI_API_KEY`` to api.openai.com alone.
+``$OPENAI_API_KEY`` goes to api.openai.com alone; ``$VLE_SERVED_KEY`` to servers on this machine, of a catalogue, and those
+that the owner named on the command line or in Python (``trust``), never to one that a visitor or a link names.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import base64
 import io
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
+from explorer.models.catalogue import entries
 from explorer.models.first_tokens import Tops, likeliest, share_of_candidates
 from explorer.models.hub import brief
 from explorer.models.speaking import Asked, Said, Stop
@@ -29,6 +31,7 @@ MOST_PX = 1536  # longer side of a picture that is sent
 TOP = 20  # first tokens asked for: no server gives more by default
 AT_ONCE = 8  # questions on their way, where many are asked
 CONNECT_SECONDS, PAUSE_SECONDS = 8.0, 0.5
+_TRUSTED = {"localhost", "127.0.0.1", "::1"}  # hosts that get the key
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,16 @@ class Address:
 
     def key(self) -> str:
         """What the environment has for this server, "" for nothing."""
-        return os.environ.get(OPENAI_KEY if self.host == OPENAI_HOST else KEY, "").strip()
+        if self.host == OPENAI_HOST:
+            return os.environ.get(OPENAI_KEY, "").strip()
+        if self.host not in _TRUSTED:
+            trust(entry.id for entry in entries("checkpoints"))
+        return os.environ.get(KEY, "").strip() if self.host in _TRUSTED else ""
+
+
+def trust(ids: Iterable[str]) -> None:
+    """Let the servers of these ids have the key; ids of other kinds are passed over."""
+    _TRUSTED.update(Address.parse(id).host for id in ids if id.startswith(SERVED))
 
 
 class Served:
@@ -222,7 +234,10 @@ class _Guard:
         if isinstance(problem, openai.APITimeoutError) or "timeout" in type(problem).__name__.lower():
             why = f"{name} said nothing for {self._served._silence:.0f} s: it may still be loading; ask again later."
         elif isinstance(problem, (openai.AuthenticationError, openai.PermissionDeniedError)):
-            why = f"{name} refused the key: set ${KEY} (${OPENAI_KEY} for {OPENAI_HOST}) before the start."
+            why = (
+                f"{name} refused the key: set ${KEY} (${OPENAI_KEY} for {OPENAI_HOST}) before the start; on the page it is "
+                "sent to servers of this machine and of your catalogue alone."
+            )
         elif isinstance(problem, openai.NotFoundError):
             why = f"{name} was not found ({self._told(problem)}): check the address, which mostly ends in /v1, and the model."
         elif isinstance(problem, openai.RateLimitError):

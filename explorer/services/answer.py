@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,7 +173,7 @@ class Answerers:
             InputError: one of them cannot be asked in this way.
         """
         asked = [self._asked([picture], text, options, (), 0.0, 24)[0] for picture, text, options in items]
-        with self._turns.take((stop or NEVER) if self._is_large(checkpoint) else None):
+        with self._turn(checkpoint, stop):
             return self._ask_all(asked, checkpoint, stop, on_progress)
 
     def _ask_all(
@@ -184,11 +185,14 @@ class Answerers:
     ) -> list[Reply]:
         info, speaker = self._open(checkpoint)
         replies: list[Reply] = []
-        for start in range(0, len(asked), CHUNK):
+        chunk = (
+            CHUNK if find_mini(CheckpointId.parse(checkpoint).name, self._root) else 1
+        )  # others take seconds for each
+        for start in range(0, len(asked), chunk):
             if stop is not None and stop.is_set():
                 break
             began = time.perf_counter()
-            some = asked[start : start + CHUNK]
+            some = asked[start : start + chunk]
             with told(checkpoint):
                 said = speaker.answer_many(some)
             each = (time.perf_counter() - began) / len(some)
@@ -243,16 +247,16 @@ class Answerers:
         answers = tuple(said.text for said in found)
         return XRay(chosen, rows, probabilities, answers, checkpoint, time.perf_counter() - began)
 
-    def look(self, picture: Picture, question: str, checkpoint: str) -> Looked:
-        """Where a checkpoint looks for the first token of its answer.
+    def look(self, picture: Picture, question: str, checkpoint: str, *, stop: Stop | None = None) -> Looked:
+        """Where a checkpoint looks for the first token of its answer; ``stop`` ends the waiting for its turn.
 
         Raises:
             CheckpointError: it cannot be had, or does not let itself be looked into.
             InputError: the question cannot be asked in this way.
         """
         self._asked([picture], question, (), (), 0.0, 1)
-        _, speaker = self._open(checkpoint)
-        with told(checkpoint):
+        with self._turn(checkpoint, stop), told(checkpoint):
+            _, speaker = self._open(checkpoint)
             return replace(speaker.look(picture, question.strip()), checkpoint=checkpoint)
 
     def _asked(
@@ -311,6 +315,10 @@ class Answerers:
         """Whether a checkpoint is loaded here and is none of the mini family: then one works at a time."""
         return not id.startswith(SERVED) and find_mini(CheckpointId.parse(id).name, self._root) is None
 
+    def _turn(self, id: str, stop: Stop | None) -> AbstractContextManager[None]:
+        """The turn of a large checkpoint; any other needs none."""
+        return self._turns.take((stop or NEVER) if self._is_large(id) else None)
+
     def _parts(self, folder: Path, encoder_id: str) -> MiniParts:
         """A mini checkpoint's own part; read again when its file changed."""
         from explorer.models.hardware import choose_device
@@ -347,7 +355,7 @@ class Answerers:
             info = self.info(job.id)
             yield (reply := replace(reply, layers=info.layers, reads=info.reads))
             large = self._is_large(job.id)
-            with self._turns.take(stop if large else None):
+            with self._turn(job.id, stop):
                 if large:
                     loading = while_loading(lambda report: self._open(job.id, report), stop)
                     info, speaker = yield from as_remarks(reply, loading)

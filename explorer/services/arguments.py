@@ -31,8 +31,10 @@ def check_groups(groups: int, encoder: EncoderInfo | None = None) -> None:
     """Complain of a number of groups that is impossible, for any encoder or for this one.
 
     Raises:
-        InputError: there are fewer than one, or more than the encoder has blocks.
+        InputError: it is no whole number, there are fewer than one, or more than the encoder has blocks.
     """
+    if not isinstance(groups, int) or isinstance(groups, bool):
+        raise InputError(f"The number of groups is a whole number; got {groups!r}.")
     if groups < 1:
         raise InputError(f"{groups} groups are too few: choose at least 1.")
     if encoder and groups > encoder.blocks:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from explorer.models.checkpoint_ids import SERVED
 from explorer.records import CheckpointError, Picture, Reply
 from explorer.services.answer import Answerers
 from explorer.services.pictures import read_picture
@@ -105,6 +106,10 @@ def ask(
         raise CheckpointError("There is no built-in checkpoint here: name a folder or a hub id.")
     for id in ids:
         services.info(id)
+    if any(id.startswith(SERVED) for id in ids):
+        from explorer.models.served import trust
+
+        trust(ids)
     replies = services.ask(
         [picture], question, ids, candidates=candidates, turns=turns, temperature=temperature, most_tokens=most_tokens
     )

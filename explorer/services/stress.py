@@ -33,8 +33,14 @@ SIDES = ("left", "right")
 class Answers(Protocol):
     """What a sweep needs of the answer service."""
 
-    def ask_many(self, items: Sequence[tuple[Picture, str, Sequence[str]]], checkpoint: str) -> list[Reply]:
-        """Answer one question about each picture: (picture, question, candidates)."""
+    def ask_many(
+        self,
+        items: Sequence[tuple[Picture, str, Sequence[str]]],
+        checkpoint: str,
+        *,
+        stop: threading.Event | None = None,
+    ) -> list[Reply]:
+        """Answer one question about each picture: (picture, question, candidates); fewer answers where it is stopped."""
         ...
 
 
@@ -221,10 +227,12 @@ def run(
             if checkpoint in failed:
                 continue
             try:
-                replies = answers.ask_many(items, checkpoint)
+                replies = answers.ask_many(items, checkpoint, stop=stop)
                 problem = next((reply.error for reply in replies if reply.error), "")
             except ExplorerError as error:
                 replies, problem = [], str(error)
+            if stop is not None and stop.is_set():
+                return
             if problem:
                 failed[checkpoint] = problem
             else:

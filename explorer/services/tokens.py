@@ -177,10 +177,15 @@ class TokenMaps:
         stop = threading.Event()
 
         def work() -> None:
-            try:
-                said.put(self._cache.get(key, lambda: _sized(self._fit(method, wanted, states, said, stop))))
-            except BaseException as error:  # reaches the one who waits
-                said.put(error)
+            from explorer.analysis.embedding import StoppedError
+
+            while not stop.is_set():
+                try:
+                    return said.put(self._cache.get(key, lambda: _sized(self._fit(method, wanted, states, said, stop))))
+                except StoppedError:
+                    continue  # somebody else's, who has gone, was waited for: now it is done here
+                except BaseException as error:  # reaches the one who waits
+                    return said.put(error)
 
         threading.Thread(target=work, name=f"{method} of tokens", daemon=True).start()
         try:

@@ -128,8 +128,10 @@ class AnswersTab:
 
     def stop(self, event: gr.EventData, request: gr.Request) -> None:
         """Stop what the visitor has running."""
-        kinds = said_of(event).get("kinds")
-        self.stops.stop(_visitor(request), tuple(kind for kind in KINDS if isinstance(kinds, list) and kind in kinds))
+        said = said_of(event)
+        kinds = said.get("kinds")
+        chosen = tuple(kind for kind in KINDS if isinstance(kinds, list) and kind in kinds)
+        self.stops.stop(_visitor(request), chosen, said.get("number"))
 
     def leave(self, request: gr.Request) -> None:
         """The visitor closed the page: nothing goes on for it."""
@@ -224,16 +226,17 @@ class AnswersTab:
                 for id in wish.checkpoints:
                     if stop.is_set():
                         return
-                    maps[id] = self._looked(wish, id)
+                    maps[id] = self._looked(wish, id, stop)
                     yield base | {"maps": dict(maps)}  # a copy: Gradio compares it with what it told before
         except ExplorerError as error:
             yield base | {"problem": str(error)}
         finally:
             self.stops.end(_visitor(request), "look", stop)
 
-    def _looked(self, wish: Wish, id: str) -> Json:
+    def _looked(self, wish: Wish, id: str, stop: threading.Event) -> Json:
         try:
-            return looked_payload(self.context.answerers.look(wish.picture, wish.question, id), wish.picture)
+            looked = self.context.answerers.look(wish.picture, wish.question, id, stop=stop)
+            return looked_payload(looked, wish.picture)
         except ExplorerError as error:
             return {"problem": str(error)}
 
@@ -257,7 +260,8 @@ class AnswersTab:
         """Refuse, where strangers ask, all but the checkpoints that are listed."""
         if self.context.answerers is None:
             raise CheckpointError("Nothing answers here: no checkpoint is on this machine.")
-        if not self.context.choosable and id.partition("#")[0].partition("@")[0] not in {i.id for i in self._known()}:
+        known = {info.id for info in self._known()}
+        if not self.context.choosable and id not in known and id.partition("#")[0].partition("@")[0] not in known:
             raise CheckpointError(
                 "Here only the built-in checkpoints answer: start the program on your own machine to add another."
             )

@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from explorer.records import InputError, Picture, Reply
+from explorer.records import CheckpointError, InputError, Picture, Reply
 
 Json = dict[str, Any]
 MOST_CHECKPOINTS = 6
@@ -56,8 +56,7 @@ class Wish:
         if not self.turns:
             yield from answerers.stream([self.picture], self.question, self.checkpoints, **how)
             return
-        infos = [answerers.info(id) for id in self.checkpoints]
-        replies = [Reply(info.id, info.layers, info.reads) for info in infos]
+        replies = [_waiting(answerers, id) for id in self.checkpoints]
         for at, id in enumerate(self.checkpoints):
             own = tuple((question, answers[id]) for question, answers in self.turns if id in answers)
             for [reply] in answerers.stream([self.picture], self.question, [id], turns=own, **how):
@@ -65,6 +64,15 @@ class Wish:
                 yield list(replies)
             if stop.is_set():
                 return
+
+
+def _waiting(answerers: Any, id: str) -> Reply:
+    """A checkpoint whose turn has not come; what is wrong with it is told when it has."""
+    try:
+        info = answerers.info(id)
+    except CheckpointError:
+        return Reply(id, (), "")
+    return Reply(info.id, info.layers, info.reads)
 
 
 def clean(text: str) -> str:

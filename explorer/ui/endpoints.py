@@ -57,7 +57,7 @@ def _add_ask(context: Context) -> None:
         )
         return [reply_as_json(reply) for reply in replies]
 
-    gr.api(spoken(ask), api_name="ask", concurrency_id="answers", concurrency_limit=4)
+    gr.api(spoken(ask), api_name="ask", concurrency_id="ask", concurrency_limit=4)
 
 
 def texts(what: str, given: Any, most: int, letters: int) -> list[str]:

@@ -45,7 +45,9 @@ class LayersTab:
                 view,
                 show_progress="hidden",
                 trigger_mode="always_last",
-                concurrency_id="encoder",
+                concurrency_id="overall"
+                if event == "overall_asked"
+                else "encoder",  # takes minutes; clicks do not wait
                 concurrency_limit=2,
                 api_visibility="private",
             )
@@ -158,6 +160,6 @@ class LayersTab:
     def _over(self, session: Session, encoder_id: str) -> Json:
         """What "all pictures" means now: the id of what would be compared, and its name."""
         sources = self.context.in_use(session)
-        made_of = [encoder_id, session.fit.value, *(str(source.path) for source in sources)]
+        made_of = [encoder_id, session.fit.value, *(source.place for source in sources)]
         digest = hashlib.sha256("\n".join(made_of).encode("utf-8", "surrogatepass")).hexdigest()[:20]
         return {"id": digest, "label": f"all {len(sources)} {'of yours' if session.own else 'examples'}"}

@@ -88,10 +88,12 @@ class Stops:
             before.set()
         return event
 
-    def stop(self, visitor: str, kinds: tuple[str, ...]) -> None:
-        """Stop what a visitor has running of some kinds."""
+    def stop(self, visitor: str, kinds: tuple[str, ...], number: object = None) -> None:
+        """Stop what a visitor has running of some kinds, and what is still on its way up to a number of the browser's."""
         with self._lock:
             found = [self._events.pop((visitor, kind)) for kind in kinds if (visitor, kind) in self._events]
+            if isinstance(number, int):
+                self._events |= {(visitor, kind): (number + 0.5, threading.Event()) for kind in kinds}
         for _, event in found:
             event.set()
 

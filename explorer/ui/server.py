@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from explorer.records import InputError
 from explorer.ui.theme import page_css, page_theme
 
-REFUSED_PATHS = ("/file=http", "/proxy=", "/monitoring")
+REFUSED_PATHS = ("/file=http", "/file/http", "/proxy=", "/monitoring")
 CONTENT_SECURITY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:; connect-src 'self'; "

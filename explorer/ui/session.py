@@ -39,6 +39,11 @@ class Source:
     scene: str = ""
     member: int = -1
 
+    @property
+    def place(self) -> str:
+        """Tells it from every other picture of this machine."""
+        return f"{self.path}#{self.member}"
+
 
 @dataclass(frozen=True)
 class Session:

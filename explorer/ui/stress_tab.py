@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import gradio as gr
+from gradio.context import Context as Building
 
 from explorer.records import CheckpointInfo, ExplorerError, InputError
 from explorer.services import stage, stress
@@ -98,6 +99,8 @@ class StressTab:
             return page.update(self.used(session, said_of(event)))
 
         view.scene_used(use, page.session, page.outputs, **quiet, concurrency_id="encoder", concurrency_limit=2)
+        if Building.root_block:
+            Building.root_block.unload(self.leave)
 
     def tell(self, session: Session, event: gr.EventData) -> Any:
         """Say which checkpoints are here and, when the tab is first seen, what a scene can hold."""
@@ -140,7 +143,12 @@ class StressTab:
 
     def stop(self, event: gr.EventData, request: gr.Request) -> None:
         """Stop a sweep, or what else is under way."""
-        self._stops.stop(_visitor(request), (str(said_of(event).get("what")),))
+        said = said_of(event)
+        self._stops.stop(_visitor(request), (str(said.get("what")),), said.get("number"))
+
+    def leave(self, request: gr.Request) -> None:
+        """The visitor closed the page: nothing goes on for it."""
+        self._stops.stop(_visitor(request), ("answers", "sweep", "change"))
 
     @stepped
     def answer(self, session: Session, event: gr.EventData, request: gr.Request) -> Iterator[Any]:

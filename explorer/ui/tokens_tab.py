@@ -172,7 +172,7 @@ class TokensTab:
             return {"waiting": "Add a picture to look at."}
         if encoder is None:
             return {"waiting": self.context.encoder_state()["message"]}
-        made_of = [encoder.id, session.fit.value, *(str(source.path) for source in sources)]
+        made_of = [encoder.id, session.fit.value, *(source.place for source in sources)]
         digest = hashlib.sha256("\n".join(made_of).encode("utf-8", "surrogatepass")).hexdigest()[:20]
         label = f"{len(sources)} of {'yours' if session.own else 'the examples'}"
         return {"id": digest, "pictures": len(sources), "label": label}

@@ -7,7 +7,8 @@ import pytest
 
 from explorer import cli
 from explorer.jobs.space import ROOT, check_space, read_front_matter
-from explorer.services.gpu import ZERO_GPU, gpu_generator, prepare
+from explorer.models.hardware import choose_device
+from explorer.services.gpu import LENT, ZERO_GPU, gpu_generator, prepare
 
 
 @pytest.fixture
@@ -91,13 +92,22 @@ def test_on_zero_gpu_the_generator_is_decorated_once(monkeypatch, tmp_path):
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv(ZERO_GPU, "1")
+    monkeypatch.setenv(LENT, "")
+    monkeypatch.delenv(LENT)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     prepare()
+    assert choose_device().type == "cpu"  # the page's own views get no GPU
     made = gpu_generator(lambda n: iter(range(n)))
     import inspect
 
     import spaces
 
-    assert list(made(3)) == [0, 1, 2] and len(spaces.seen) == 1 and inspect.isgeneratorfunction(spaces.seen[0][1])
+    assert (
+        list(made(3)) == [0, 1, 2]
+        and choose_device().type == "cuda"
+        and len(spaces.seen) == 1
+        and inspect.isgeneratorfunction(spaces.seen[0][1])
+    )
     sys.modules.pop("spaces")
 
 

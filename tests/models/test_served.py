@@ -11,6 +11,7 @@ import pytest
 from loopback_openai import SECRET, Server
 from PIL import Image
 
+from explorer.models import served
 from explorer.models.first_tokens import share_of_candidates
 from explorer.models.served import KEY, OPENAI_KEY, Address, Served
 from explorer.models.speaking import Asked
@@ -66,6 +67,19 @@ def test_earlier_turns_go_along_and_the_picture_once(server):
     first, answer, last = server.asked[0]["messages"]
     assert [part["type"] for part in first["content"]] == ["image_url", "text"]
     assert answer == {"role": "assistant", "content": "A room."} and [p["type"] for p in last["content"]] == ["text"]
+
+
+def test_the_key_goes_to_servers_that_the_owner_named_alone(monkeypatch, tmp_path):
+    monkeypatch.setenv(KEY, SECRET)
+    monkeypatch.setenv(OPENAI_KEY, "sk-of-openai-alone")
+    monkeypatch.setattr(served, "_TRUSTED", set(served._TRUSTED))
+    ids = [f"openai:https://{host}/v1#m" for host in ("listed.example", "typed.example", "evil.example")]
+    catalogue = tmp_path / "mine.toml"
+    catalogue.write_text(f"[[checkpoints]]\nid = '{ids[0]}'\ntitle = 'Ours'\n")
+    monkeypatch.setenv("VLE_CATALOGUE", str(catalogue))
+    served.trust([ids[1], "mini-l18"])
+    assert [Address.parse(id).key() for id in ids] == [SECRET, SECRET, ""]
+    assert Address.parse("openai:https://api.openai.com/v1#m").key() == "sk-of-openai-alone"
 
 
 def test_a_large_picture_is_sent_smaller_and_that_is_said(server):

@@ -30,7 +30,7 @@ class Checkpoints:
         self.truths = {trial.question + str(k): trial for k, trial in enumerate(trials)}
         self.trials, self.asked = list(trials), []
 
-    def ask_many(self, items, checkpoint):
+    def ask_many(self, items, checkpoint, *, stop=None):
         if checkpoint == "broken":
             raise CheckpointError("Its weights are missing.")
         start = sum(n for name, n in self.asked if name == checkpoint)

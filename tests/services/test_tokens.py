@@ -1,4 +1,5 @@
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -97,6 +98,32 @@ def test_who_leaves_stops_the_fit_and_the_next_one_fits_again(maps, monkeypatch)
     assert stopped.wait(20)
     monkeypatch.setattr(embedding, "umap_coordinates", lambda states, start, on_progress: start)
     assert finished(maps, [make_picture()], Fit.CROP, "umap").method == "umap"
+
+
+def test_who_waited_for_one_who_leaves_gets_a_map_all_the_same(maps, monkeypatch):
+    from explorer.analysis import embedding
+
+    begun = []
+    monkeypatch.setattr(embedding, "warm_up", lambda: None)
+
+    def fit(states, start, on_progress):
+        begun.append(1)
+        while len(begun) == 1:  # the first never ends by itself
+            on_progress(0.1)
+            time.sleep(0.01)
+        return start
+
+    monkeypatch.setattr(embedding, "umap_coordinates", fit)
+    leaving = maps.map([make_picture()], Fit.CROP, "umap")
+    next(leaving)
+    found = []
+    other = threading.Thread(target=lambda: found.append(finished(maps, [make_picture()], Fit.CROP, "umap")))
+    other.start()
+    time.sleep(0.3)
+    assert begun == [1] and not found
+    leaving.close()
+    other.join(20)
+    assert found[0].method == "umap" and begun == [1, 1]
 
 
 def test_what_fails_in_the_fit_reaches_who_waits(maps, monkeypatch):

@@ -106,7 +106,7 @@ class FakeAnswerers:
             0.1 * len(columns),
         )
 
-    def look(self, picture, question, checkpoint):
+    def look(self, picture, question, checkpoint, *, stop=None):
         if "l3" in checkpoint:
             raise CheckpointError("Where this model looks cannot be seen.")
         rng = np.random.default_rng(abs(hash(checkpoint)) % 1000)

@@ -9,7 +9,7 @@ import pytest
 from fake_answers import COUNTS, FAMILY, FakeAnswerers, make_info
 from PIL import Image
 
-from explorer.records import STOPPED, AnswerKind, Looked, Picture, Reply, Truth
+from explorer.records import STOPPED, AnswerKind, CheckpointError, Looked, Picture, Reply, Truth
 from explorer.ui.answers_payload import (
     looked_payload,
     reply_payload,
@@ -137,6 +137,16 @@ def test_strangers_can_ask_the_listed_checkpoints_alone(tab, answerers):
     for id in ("/etc", "some/model", "openai:http://127.0.0.1:1#x"):
         assert "Here only the built-in" in asked(tab, checkpoints=[id])[0][0]["problem"]
         assert "Here only the built-in" in tab.name_checkpoint(event(number=1, id=id))["named"]["problem"]
+
+
+def test_strangers_can_ask_a_served_checkpoint_that_is_listed(tab, answerers):
+    served = "openai:https://example.org/v1#ours"
+    known = [*answerers.list(), replace(answerers.list()[0], id=served)]
+    answerers.list = lambda: known
+    tab.context = replace(tab.context, choosable=False)
+    tab._check_allowed(served)
+    with pytest.raises(CheckpointError, match="Here only the built-in"):
+        tab._check_allowed(served + "-not")
 
 
 def test_a_checkpoint_is_looked_up_by_its_name(tab):

@@ -52,6 +52,13 @@ def test_starting_anew_stops_what_was_before_of_this_visitor_alone():
     assert [one.is_set() for one in (other, look, second)] == [False, False, True]
 
 
+def test_what_was_stopped_on_its_way_never_begins():
+    stops = Stops()
+    stops.stop("a", ("asked", "xray"), 3)
+    assert stops.begin("a", "asked", 3).is_set() and stops.begin("a", "xray", 2).is_set()
+    assert not stops.begin("a", "asked", 4).is_set() and not stops.begin("b", "asked", 1).is_set()
+
+
 def test_what_ended_late_does_not_forget_what_began_after_it():
     stops = Stops()
     first = stops.begin("a", "asked", 1)

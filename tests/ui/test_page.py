@@ -93,6 +93,14 @@ def test_the_page_is_built_before_an_encoder_is_ready(context):
     assert view["props"]["value"] == {"waiting": "Loading mini …"}
 
 
+def test_requests_that_share_a_queue_share_its_limit(context):
+    limits = {}
+    for function in build_page(context).fns.values():
+        limits.setdefault(function.concurrency_id, set()).add(function.concurrency_limit)
+    # Gradio takes the lowest of one id for all.
+    assert limits["answers"] == {24} and all(len(some) == 1 for some in limits.values()), limits
+
+
 def test_a_stored_analysis_of_the_first_example_is_part_of_the_page(context):
     asked = []
 

@@ -38,6 +38,7 @@ def ask(path, headers=(), chunks=(b"",)):
     [
         "/gradio_api/file=https://example.org/a.png",
         "/gradio_api/file=HTTP://169.254.169.254/",
+        "/gradio_api/file/https://example.org/a.png",
         "/gradio_api/proxy=https://example.org/",
         "/monitoring/summary",
     ],

@@ -57,7 +57,7 @@ class Answerers:
             replies[k] = self.reply(name)
             yield list(replies)
 
-    def ask_many(self, items, checkpoint):
+    def ask_many(self, items, checkpoint, *, stop=None):
         return [self.reply(checkpoint, candidates) for _, _, candidates in items]
 
 

@@ -66,6 +66,13 @@ def test_what_the_view_is_about_changes_with_picture_fit_and_encoder_alone(tab):
     assert tab.context.explorer.forwards == 0  # cheap: nobody looks yet
 
 
+def test_pictures_of_one_zip_are_told_apart(tab):
+    tab.context.explorer.ready()
+    pair = [dataclasses.replace(tab.context.examples[0], member=member) for member in (0, 1)]
+    first, second = (value_of(tab, Session(own=(one,)))["id"] for one in pair)
+    assert first != second
+
+
 def test_no_picture_is_said(tab):
     tab.context.explorer.ready()
     nothing = TokensTab(dataclasses.replace(tab.context, examples=()))

@@ -148,7 +148,7 @@ function receiveNamed() {
 // ---- X-ray ---------------------------------------------------------------------------------------------------------
 
 function dropXray() {
-  if (newest.xray) trigger("stopped", { kinds: ["xray"] });
+  if (newest.xray) trigger("stopped", { kinds: ["xray"], number: counter });
   newest.xray = 0;
   S.xray = spot = null;
   for (const selector of [".xray-progress", ".xray-stop"]) $(selector).hidden = true;
@@ -219,7 +219,7 @@ async function receive() {
 
 // Another picture: what was said about the last one goes.
 function leavePicture() {
-  if (!$(".stop").hidden || newest.xray) trigger("stopped", { kinds: ["asked", "xray", "look", "dialled"] });
+  if (!$(".stop").hidden || newest.xray) trigger("stopped", { kinds: ["asked", "xray", "look", "dialled"], number: counter });
   setBusy(false);
   newest.asked = newest.look = newest.dialled = 0;
   S.said = S.dialled = null;
@@ -275,9 +275,9 @@ function redraw() {
 const on = (selector, kind, act) => $(selector).addEventListener(kind, act);
 
 on(".ask-form", "submit", (event) => { event.preventDefault(); ask(); });
-on(".stop", "click", () => trigger("stopped", { kinds: ["asked"] }));
+on(".stop", "click", () => trigger("stopped", { kinds: ["asked"], number: counter }));
 on(".xray-go", "click", askXray);
-on(".xray-stop", "click", () => trigger("stopped", { kinds: ["xray"] }));
+on(".xray-stop", "click", () => trigger("stopped", { kinds: ["xray"], number: counter }));
 on(".unfold", "click", () => {
   const hidden = ($(".long").hidden = !$(".long").hidden);
   $(".unfold").setAttribute("aria-expanded", !hidden);

@@ -23,7 +23,7 @@ function runSweep() {
 }
 
 function cancelSweep() {
-  trigger("stop_asked", { what: "sweep" });
+  trigger("stop_asked", { what: "sweep", number: tick });
   $(".progress-text").textContent = "Stopping …";
 }
 
