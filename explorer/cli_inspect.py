@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from explorer.cli_checkpoints import add_catalogue_flag
+
 if TYPE_CHECKING:
     from explorer.models.inspect_checkpoint import Reading
 
@@ -25,6 +27,7 @@ def add_inspect(commands: Any) -> None:
     parser.add_argument(
         "--config-only", action="store_true", help="read config.json, not the weights; nothing is checked"
     )
+    add_catalogue_flag(parser)
     parser.add_argument("--json", action="store_true", help="print as JSON")
     parser.set_defaults(run=run_inspect)
 

@@ -11,15 +11,16 @@ from explorer.cli_checkpoints import add_train_family
 
 
 def add_train(commands: Any) -> None:
-    """``train encoder``: the mini encoder, from scratch."""
+    """``train encoder``, ``train language`` and ``train checkpoint``."""
     parser = commands.add_parser("train", help="train the models of the mini family")
     kinds = parser.add_subparsers(title="what to train", metavar="WHAT", required=True)
     encoder = kinds.add_parser(
         "encoder",
         help="a CLIP of 24 vision blocks on scenes and captions",
         description="Train a CLIP from scratch on scenes and captions. Stop it at any time; the same command resumes. "
-        "The run's folder holds settings.json, log.csv (step, grid, batch, loss of CLIP, loss of the words, in-batch "
-        "retrieval, gradient norm, share of the learning rate, seconds), state.pt and, at the end, model/.",
+        "The run's folder holds settings.json, log.csv (step; rows of patches and batch; loss of CLIP; words, patches: loss of "
+        "the words read from the picture, from its patches; in-batch retrieval; gradient norm; rate: share of the full "
+        "one; letter, word, middle, nothing: shares of patches that are right; seconds), state.pt and, at the end, model/.",
     )
     encoder.add_argument(
         "--settings", type=Path, metavar="FILE", help="TOML file; assets/settings/encoder.toml is ours"

@@ -35,7 +35,7 @@ def resolve_layer(layer: int, blocks: int) -> int:
 
 @dataclass(frozen=True)
 class LayerSet:
-    """The layers a checkpoint reads, resolved and ascending in the order given by the projector's channels."""
+    """The layers a checkpoint reads, resolved, in the order of the projector's channels."""
 
     layers: tuple[int, ...]
     blocks: int

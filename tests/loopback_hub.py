@@ -6,6 +6,11 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
+def files_of(folder):
+    """A folder's files as a repository of the hub."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
 class Hub:
     """Serves ``{repository: {file: bytes}}``; large files in parts, and with broken connections where wanted.
 

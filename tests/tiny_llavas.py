@@ -65,7 +65,7 @@ def tokenizer():
     return made
 
 
-def make_processor(kind: str):
+def make_processor(kind: str, side: int = 28, grids=GRIDS):
     square = dict(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
     shared = dict(tokenizer=tokenizer(), chat_template=CHAT_TEMPLATE, image_token="<image>")
     strategy = "full" if kind in ("granite", "onevision") else "default"
@@ -74,10 +74,11 @@ def make_processor(kind: str):
     if kind in ("llava", "vip"):
         return transformers.LlavaProcessor(transformers.CLIPImageProcessor(**square), **shared, **tokens, **cls)
     if kind == "onevision":
-        images = transformers.LlavaOnevisionImageProcessor(size={"height": 28, "width": 28}, image_grid_pinpoints=GRIDS)
-        videos = transformers.LlavaOnevisionVideoProcessor(size={"height": 28, "width": 28})
+        whole = {"height": side, "width": side}
+        images = transformers.LlavaOnevisionImageProcessor(size=whole, image_grid_pinpoints=grids)
+        videos = transformers.LlavaOnevisionVideoProcessor(size=whole)
         return transformers.LlavaOnevisionProcessor(
-            images, video_processor=videos, num_image_tokens=4, vision_feature_select_strategy="full",
+            images, video_processor=videos, num_image_tokens=(side // 14) ** 2, vision_feature_select_strategy="full",
             video_token="<video>", **shared,
         )  # fmt: skip
     images = transformers.LlavaNextImageProcessor(image_grid_pinpoints=GRIDS, **square)

@@ -39,7 +39,7 @@ def drawn_scene(seed: int) -> tuple[Scene, np.ndarray]:
 
 
 def choose_window(scene: Scene, step: Step, rng: np.random.Generator) -> tuple[int, int]:
-    """Top and left of a window in pixels; in it lies the sign of a strip, or the middle of some thing."""
+    """Top and left of a window in pixels: around the sign of a strip, else some thing's middle; a tenth lie anywhere."""
     sides = (step.rows * PATCH_PX, step.columns * PATCH_PX)
     most = [IMAGE_PX - side for side in sides]
     if step.words and scene.sign:

@@ -1,6 +1,6 @@
 """What has to be found in a picture before a question is answered, by the things' cells and by the question's nouns.
 
-Stage 0 asks for it on the way.
+Stage 0, and stage 2 with ``hints``, ask for it on the way.
 """
 
 from __future__ import annotations

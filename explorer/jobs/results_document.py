@@ -155,13 +155,16 @@ def _noise(table: pd.DataFrame) -> str:
 
 def _how(meta: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in meta["versions"].items())
+    others = (
+        " Folders that `--others` names are not in the repository: assets/settings/checkpoints.toml says how their "
+        "checkpoints were trained."
+        if "--others" in meta["command"]
+        else ""
+    )
     return (
         "## How\n\n"
         f"Versions: {versions}. The run took {meta['seconds']:,.0f} s, without asking again what it had asked before. "
         "Digests of the weights are in the manifests (precomputed/failures/held-out.json and precomputed/results/sweep.json); the same tables lie as CSV in "
-        "precomputed/results/. To make all of it again, with a run that may be stopped and goes on:\n\n"
-        "```\n"
-        "python -m explorer precompute failures\n"
-        "python -m explorer precompute results\n"
-        "```\n"
+        "precomputed/results/. The commands at the top, in their order and with the same checkpoints, make all of it again; "
+        f"one that was stopped goes on.{others}\n"
     )

@@ -25,7 +25,7 @@ TEMPLATES = ("{}", "a picture of {}", "{} on grass", "{} in front of a blurred p
 
 @dataclass(frozen=True)
 class ScoreSettings:
-    """Settings of `score encoder`: the model's folder, how many scenes, and the pool a caption is sought in."""
+    """Settings of `score`: the model's folder, how many scenes, and the pool a caption is sought in."""
 
     model: str = "assets/models/mini"
     scenes: int = 4096

@@ -2,7 +2,7 @@
 
 Start: each projector is the linear map of its layers to written pictures (see ``align``). Stage 1: projectors alone, on
 captions. Stage 2: projectors and language models, on questions; the words' vectors, which all share, stay as stage 0
-made them. Loss is on answers alone.
+made them. Loss is on answers, and in stage 2 with ``hints`` on what has to be found too (see ``noun_facts``).
 """
 
 from __future__ import annotations

@@ -157,6 +157,12 @@ def find_entry(kind: str, id: str) -> Entry | None:
     return next((entry for entry in entries(kind) if entry.id == id), None)
 
 
+def repository_of(kind: str, id: str) -> tuple[str, str]:
+    """Where an id's files lie on the hub, and which revision of them: as its entry says, or the id itself and "main"."""
+    entry = find_entry(kind, id)
+    return (entry.repository or id, entry.revision) if entry else (id, "main")
+
+
 def title_of(id: str) -> str | None:
     """The catalogue's title of an encoder, None if it is not in the catalogue."""
     entry = find_entry("encoders", id)

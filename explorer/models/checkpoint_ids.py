@@ -21,7 +21,6 @@ from explorer.records import CheckpointError, CheckpointInfo, InputError
 FACTS = "checkpoint.json"
 WEIGHTS = "language.safetensors"
 BUILT_IN = MINI.parent
-SWAP = "#swap="
 KNOWS = "Trained on generated scenes alone: it knows their things and words, one question at a time."
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from explorer.models.catalogue import MINI, MINI_KNOWS, OPEN_CLIP, find_entry, list_encoders, title_of
+from explorer.models.catalogue import MINI, MINI_KNOWS, OPEN_CLIP, list_encoders, repository_of, title_of
 from explorer.models.hardware import choose_device, choose_dtype
 from explorer.models.hub import TRANSFORMERS_FILES, Progress, fetch
+from explorer.models.memory import ENCODER_BYTES, check_encoder
 from explorer.models.vision import Features, VisionEncoder
 from explorer.records import EncoderError
 
@@ -37,7 +39,7 @@ def open_encoder(
     if id.startswith(OPEN_CLIP):
         from explorer.models.open_clip_encoders import load_open_clip
 
-        return load_open_clip(id, title_of(id), where, how, report)
+        return load_open_clip(id, where, how, report)
     from explorer.models.hf_encoders import load_folder
 
     fetched = 0.0  # the share of the bar that a download takes, where there is one
@@ -47,7 +49,7 @@ def open_encoder(
         fetched = 0.8
         report(fetched * part, said)
 
-    folder = _find_folder(id, fetching)
+    folder = _find_folder(id, fetching, lambda size: check_encoder(id, size // ENCODER_BYTES, how, where))
     title = title_of(id) or (folder.name if Path(id).expanduser().is_dir() else id)
     encoder = load_folder(
         id, title, folder, where, how, lambda part, said: report(fetched + (1 - fetched) * part, said)
@@ -57,7 +59,7 @@ def open_encoder(
     return encoder
 
 
-def _find_folder(id: str, report: Progress) -> Path:
+def _find_folder(id: str, report: Progress, check: Callable[[int], None]) -> Path:
     if id == "mini":
         if not MINI.is_dir():
             raise EncoderError(f"The built-in encoder is missing from {MINI}: check the program out again.")
@@ -74,6 +76,5 @@ def _find_folder(id: str, report: Progress) -> Path:
             f"There is no encoder {id!r}: write mini, a folder that exists, a Hugging Face id such as "
             "openai/clip-vit-large-patch14-336, or open_clip:ARCH/TAG_OR_FILE."
         )
-    entry = find_entry("encoders", id)
-    repository, revision = (entry.repository or id, entry.revision) if entry else (id, "main")
-    return fetch(repository, TRANSFORMERS_FILES, report, revision)
+    repository, revision = repository_of("encoders", id)
+    return fetch(repository, TRANSFORMERS_FILES, report, revision, check)

@@ -124,7 +124,7 @@ def load_folder(
     """
     model_type = read_model_type(id, folder)
     report(0.0, f"Reading the weights of {title}")
-    model = load_model(id, folder, model_type, dtype)
+    model = load_model(id, folder, model_type, dtype, device)
     config = tower_of(model).config
     preprocessing, note = read_preprocessing(id, folder, model_type, config)
     report(0.7, f"Checking the weights of {title}")

@@ -15,6 +15,7 @@ from torch import nn
 
 from explorer.models.hub import TRANSFORMERS_FILES, brief, check_safetensors
 from explorer.models.libraries import ONE_MODEL
+from explorer.models.memory import ENCODER_BYTES, check_encoder, count_weights
 from explorer.models.views import Preprocessing
 from explorer.records import EncoderError, Fit
 
@@ -63,11 +64,11 @@ def read_model_type(id: str, folder: Path) -> str:
     return model_type
 
 
-def load_model(id: str, folder: Path, model_type: str, dtype: torch.dtype) -> Any:
-    """The model with all its weights, on the CPU.
+def load_model(id: str, folder: Path, model_type: str, dtype: torch.dtype, device: torch.device) -> Any:
+    """The model with all its weights, still on the CPU, if it fits into the device's memory.
 
     Raises:
-        EncoderError: weights are missing, broken, or do not fit the settings.
+        EncoderError: weights are missing, broken, too large, or do not fit the settings.
     """
     import transformers
 
@@ -79,6 +80,7 @@ def load_model(id: str, folder: Path, model_type: str, dtype: torch.dtype) -> An
     for name in files:
         if name.endswith(".safetensors"):
             check_safetensors(folder / name)
+    check_encoder(id, count_weights(folder, ENCODER_BYTES), dtype, device)
     kind = getattr(transformers, MODEL_CLASSES[model_type])
     extra = {"add_pooling_layer": False} if model_type == "vit" else {}
     try:

@@ -77,7 +77,13 @@ def cached_folder(repo_id: str, choice: FileChoice, revision: str = "main") -> P
     return None
 
 
-def fetch(repo_id: str, choice: FileChoice, report: Progress, revision: str = "main") -> Path:
+def fetch(
+    repo_id: str,
+    choice: FileChoice,
+    report: Progress,
+    revision: str = "main",
+    check: Callable[[int], None] = lambda weight_bytes: None,
+) -> Path:
     """A folder with the wanted files of a hub repository: from the cache, else downloaded into it.
 
     A repository that is in the cache is never asked for again, so it works offline and does not change. A download that
@@ -89,6 +95,7 @@ def fetch(repo_id: str, choice: FileChoice, report: Progress, revision: str = "m
         report: called with the fraction of bytes present, 0…1, and a sentence; from several threads. What it raises stops
             the download and comes out here.
         revision: branch, tag or commit.
+        check: told how many bytes the weights are before they are downloaded; what it raises comes out here.
 
     Raises:
         EncoderError: there is no such repository, no network, or no weights of a kind that is read here.
@@ -97,14 +104,14 @@ def fetch(repo_id: str, choice: FileChoice, report: Progress, revision: str = "m
     if cached and choice.is_complete(cached):
         return cached
     try:
-        return _download(repo_id, choice, report, revision)
+        return _download(repo_id, choice, report, revision, check)
     except EncoderError:
         if cached is None:
             raise
         return cached  # all weights are here: only small files could not be completed
 
 
-def _download(repo_id: str, choice: FileChoice, report: Progress, revision: str) -> Path:
+def _download(repo_id: str, choice: FileChoice, report: Progress, revision: str, check: Callable[[int], None]) -> Path:
     from huggingface_hub import HfApi, snapshot_download
 
     from explorer.models.hub_files import fetch_files
@@ -117,6 +124,7 @@ def _download(repo_id: str, choice: FileChoice, report: Progress, revision: str)
         names = choice.files(sizes)
         if names:
             weights = {name: sizes[name] for name in choice.weight_files(names)}
+            check(sum(weights.values()))
             fetch_files(repo_id, found.sha or revision, weights, told)
             told(1.0, f"Completing {repo_id}")
             return Path(

@@ -211,7 +211,7 @@ def _load_tower(folder: Path) -> Any:
         kind = read_model_type(str(folder), folder)
         if kind not in ("clip", "clip_vision_model"):
             raise CheckpointError(f"The vision tower {folder} is a {kind!r} model: only CLIP is read here.")
-        return tower_of(load_model(str(folder), folder, kind, torch.float32))
+        return tower_of(load_model(str(folder), folder, kind, torch.float32, torch.device("cpu")))
     except EncoderError as problem:
         raise CheckpointError(f"The vision tower cannot be used. {problem}") from problem
 

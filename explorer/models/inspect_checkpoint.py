@@ -16,15 +16,17 @@ import torch
 from torch import nn
 
 from explorer.layers import LayerSet
-from explorer.models.catalogue import MINI
+from explorer.models.catalogue import MINI, repository_of
 from explorer.models.family import FACTS, load_checkpoint
 from explorer.models.hf_loading import find_blocks
-from explorer.models.hub import TRANSFORMERS_FILES, brief, fetch
+from explorer.models.hub import TRANSFORMERS_FILES, brief
 from explorer.models.libraries import ONE_MODEL
+from explorer.models.loading import find_checkpoint
 from explorer.models.picture_way import Check, check_way, final_norm
-from explorer.records import CheckpointError, EncoderError, InputError
+from explorer.records import CheckpointError, InputError
 
 KINDS = ("llava", "llava_next", "llava_onevision", "vipllava")
+READ_THE_END = ("idefics3", "smolvlm")  # their class reads the tower's output, whatever the config says
 ALWAYS_DROPS_FIRST = ("vipllava",)  # its config has no select strategy
 CLS = ("class_embedding", "cls_token")
 
@@ -100,8 +102,10 @@ def inspect_checkpoint(id: str, *, config_only: bool = False) -> Reading:
     if mini:
         found = load_checkpoint(mini)
         return read_model(id, found.model, found.processor.image_processor, run=not config_only)
-    folder = _folder(id, config_only)
-    config = _read_config(id, folder)
+    repository, revision = repository_of("checkpoints", id)
+    far = config_only and not Path(id).expanduser().is_dir()
+    folder = repository if far else str(find_checkpoint(id))
+    config = _read_config(id, folder, revision)
     images = _read_image_processor(id, Path(folder))
     if images is None and not config_only:
         raise CheckpointError(
@@ -168,25 +172,20 @@ def read_model(id: str, model: Any, images: Any, *, run: bool = True) -> Reading
     )
 
 
-def _folder(id: str, config_only: bool) -> str:
-    """A folder on this machine; with ``config_only`` a hub id stays one."""
-    if config_only or Path(id).is_dir():
-        return id
-    try:
-        return str(fetch(id, TRANSFORMERS_FILES, lambda *_: None))
-    except EncoderError as problem:
-        raise CheckpointError(str(problem)) from problem
-
-
-def _read_config(id: str, folder: str) -> Any:
+def _read_config(id: str, folder: str, revision: str) -> Any:
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(folder, revision=revision, trust_remote_code=False)
     except Exception as problem:  # a file that is missing, broken or strange makes transformers raise nearly anything
         raise CheckpointError(
             f"The config.json of {id} cannot be read ({brief(problem)}): give the folder or hub id of a checkpoint."
         ) from problem
+    if config.model_type in READ_THE_END:
+        raise CheckpointError(
+            f"{id} is a {config.model_type!r} model: it always reads the last layer of its vision tower, after the final "
+            "norm, so it names no layers to check."
+        )
     if config.model_type not in KINDS:
         raise CheckpointError(
             f"{id} is a {config.model_type!r} model, which does not say here which layers it reads: "

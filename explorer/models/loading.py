@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from explorer.layers import LayerSet
-from explorer.models.catalogue import find_entry
+from explorer.models.catalogue import repository_of
 from explorer.models.hardware import choose_device, choose_dtype
 from explorer.models.hf_loading import quiet
 from explorer.models.hub import TRANSFORMERS_FILES, Progress, brief, check_safetensors, fetch
@@ -62,8 +62,7 @@ def find_checkpoint(id: str, report: Progress = lambda *_: None) -> Path:
     path = Path(id).expanduser()
     if path.is_dir():
         return path
-    entry = find_entry("checkpoints", id)
-    repository, revision = (entry.repository or id, entry.revision) if entry else (id, "main")
+    repository, revision = repository_of("checkpoints", id)
     try:
         return fetch(repository, TRANSFORMERS_FILES, report, revision)
     except EncoderError as problem:

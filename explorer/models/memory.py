@@ -12,12 +12,16 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from explorer.models.hub import TRANSFORMERS_FILES
-from explorer.records import CheckpointError
+from explorer.records import CheckpointError, EncoderError
+
+if TYPE_CHECKING:
+    import torch
 
 WIDTHS = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "8 bits": 1.1, "4 bits": 0.6}  # bytes a weight, with scales
+ENCODER_BYTES = 4  # a weight of an encoder, where its file does not say: most are published in float32
 WORK = 1.1  # of the weights: what answering takes beside them
 WORK_BYTES = 300_000_000
 MOST_HEADER_BYTES = 100_000_000  # as safetensors itself allows
@@ -40,21 +44,26 @@ class Plan:
     needed_bytes: int
 
 
-def count_weights(folder: Path) -> int:
+def count_weights(folder: Path, bin_bytes: int = 2) -> int:
     """How many numbers a folder's weights are.
 
-    A header is read, never the numbers; of PyTorch's .bin files, which have none, two bytes a number are assumed.
+    A header is read, never the numbers; of PyTorch's .bin files, which have none, ``bin_bytes`` a number are assumed.
 
     Raises:
         CheckpointError: a file is no safetensors file.
     """
     names = TRANSFORMERS_FILES.weight_files(path.name for path in folder.iterdir())
-    return sum(_count(folder / name) for name in names)
+    return sum(count_file(folder / name, bin_bytes) for name in names)
 
 
-def _count(path: Path) -> int:
+def count_file(path: Path, bin_bytes: int = 2) -> int:
+    """The same of one file.
+
+    Raises:
+        CheckpointError: it is no safetensors file.
+    """
     if path.suffix != ".safetensors":
-        return path.stat().st_size // 2
+        return path.stat().st_size // bin_bytes
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
@@ -129,13 +138,44 @@ def plan(id: str, weights: int, forms: Sequence[str], free: int | None, device: 
             return Plan(form, needed)
     form = min(forms, key=WIDTHS.__getitem__)
     raise CheckpointError(
-        f"{id} does not fit: in {form} it needs {needed_bytes(weights, form) / 1e9:.1f} GB of memory, and "
-        f"{free / 1e9:.1f} GB are free on {device}. Close other programs, choose a smaller checkpoint"  # type: ignore[operator]
+        _too_large(id, weights, form, free or 0, device)
+        + ". Close other programs, choose a smaller checkpoint"
         + (
             "."
             if form == "4 bits"
             else ", load it in 4 bits (#bits=4 behind its id), or ask it on a server (openai:…)."
         )
+    )
+
+
+def check_encoder(id: str, weights: int, dtype: torch.dtype, device: torch.device) -> None:
+    """Refuse an encoder that does not fit.
+
+    Args:
+        id: of the encoder, for messages.
+        weights: how many.
+        dtype: number format of its weights.
+        device: where they will be.
+
+    Raises:
+        EncoderError: it does not fit.
+    """
+    form, where = str(dtype).removeprefix("torch."), str(device)
+    needed, free = needed_bytes(weights, form), free_bytes(where)
+    if free is not None and needed > free:
+        release(where)
+        free = free_bytes(where)
+    if free is not None and needed > free:
+        raise EncoderError(
+            _too_large(id, weights, form, free, where) + ". Close other programs, or choose a smaller encoder."
+        )
+
+
+def _too_large(id: str, weights: int, form: str, free: int, device: str) -> str:
+    needed = needed_bytes(weights, form)
+    return (
+        f"{id} does not fit: in {form} it needs {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free on "
+        f"{device}"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
 from explorer.models import hub
-from explorer.models.catalogue import OPEN_CLIP, OPEN_CLIP_WEIGHTS, open_clip_files
+from explorer.models.catalogue import OPEN_CLIP, OPEN_CLIP_WEIGHTS, find_entry, open_clip_files
 from explorer.models.hf_encoders import layer_note
 from explorer.models.libraries import ONE_MODEL
+from explorer.models.memory import ENCODER_BYTES, check_encoder, count_file
 from explorer.models.views import Preprocessing
 from explorer.models.vision import VisionEncoder, make_layout, prepare, split_heads
 from explorer.records import EncoderError, EncoderInfo, Fit
@@ -110,14 +112,12 @@ def _timm_bias(attn: Any) -> Tensor | None:
     return attn.qkv.bias
 
 
-def load_open_clip(
-    id: str, title: str | None, device: torch.device, dtype: torch.dtype, report: hub.Progress
-) -> VisionEncoder:
+def load_open_clip(id: str, device: torch.device, dtype: torch.dtype, report: hub.Progress) -> VisionEncoder:
     """Load "open_clip:ARCH/TAG_OR_FILE".
 
     Raises:
-        EncoderError: the architecture or tag is unknown, the file cannot be used, or the tower is no plain
-            vision transformer. Weights are never left random.
+        EncoderError: the architecture or tag is unknown, the file cannot be used, the model does not fit into memory, or
+            the tower is no plain vision transformer. Weights are never left random.
     """
     import open_clip
 
@@ -131,9 +131,23 @@ def load_open_clip(
         raise EncoderError(
             f"{arch} takes its text tower from another model, which is not supported: choose another one."
         )
-    path, published = _find_weights(arch, source, lambda part, said: report(0.8 * part, said))
+    entry = find_entry("encoders", id)
+
+    def fits(weights: int) -> None:
+        check_encoder(id, weights, dtype, device)
+
+    path, published = _find_weights(
+        arch,
+        source,
+        entry.revision if entry else "main",
+        lambda part, said: report(0.8 * part, said),
+        lambda size: fits(size // ENCODER_BYTES),
+    )
     report(0.8, f"Reading the weights of {arch}")
-    model = _load_model(id, arch, path, published)
+    if path.suffix == ".safetensors":  # of other files only the bytes are known, and training leaves more than weights
+        hub.check_safetensors(path)
+        fits(count_file(path))
+    model = _load_model(arch, path, published)
     tower = _look_at(arch, model.visual)
     prepare(id, model, device, dtype)
     how = _preprocessing(arch, model.visual.image_size, tower.patch_px, published)
@@ -141,7 +155,7 @@ def load_open_clip(
     layout = make_layout(how.seen_px // tower.patch_px, cls=tower.cls, registers=tower.registers)
     info = EncoderInfo(
         id=id,
-        title=title or f"{arch} ({Path(source).name})",
+        title=entry.title if entry else f"{arch} ({Path(source).name})",
         architecture=type(getattr(model.visual, "trunk", model.visual)).__name__,
         blocks=len(tower.blocks),
         width=tower.width,
@@ -159,7 +173,9 @@ def load_open_clip(
     return tower.kind(model, tokenizer, reason, info=info, layout=layout, preprocessing=how, blocks=tower.blocks)
 
 
-def _find_weights(arch: str, source: str, report: hub.Progress) -> tuple[Path, dict[str, Any]]:
+def _find_weights(
+    arch: str, source: str, revision: str, report: hub.Progress, check: Callable[[int], None]
+) -> tuple[Path, dict[str, Any]]:
     """The weights file, and how the weights were published: their preprocessing and activation."""
     from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
 
@@ -174,7 +190,7 @@ def _find_weights(arch: str, source: str, report: hub.Progress) -> tuple[Path, d
             )
         names = (f"{name.rpartition('.')[0]}.safetensors", name) if name else OPEN_CLIP_WEIGHTS
         choice = open_clip_files(names)
-        folder = hub.fetch(repository, choice, report)
+        folder = hub.fetch(repository, choice, report, revision, check)
         return folder / choice.weight_files(file.name for file in folder.iterdir())[0], published
     if not path.is_file():
         raise EncoderError(
@@ -192,11 +208,9 @@ def _shared_by(known: list[dict[str, Any]]) -> dict[str, Any]:
     return {key: known[0][key] for key in keys if known and all(other.get(key) == known[0][key] for other in known)}
 
 
-def _load_model(id: str, arch: str, path: Path, published: dict[str, Any]) -> Any:
+def _load_model(arch: str, path: Path, published: dict[str, Any]) -> Any:
     import open_clip
 
-    if path.suffix == ".safetensors":
-        hub.check_safetensors(path)
     try:
         with ONE_MODEL:
             return open_clip.create_model(

@@ -17,7 +17,7 @@ from explorer.models.fitting import check_finite, first_line, fit
 from explorer.records import CheckpointError, Picture
 from explorer.scenes.scene_like import could_be_scene
 
-FEATURE_BYTES = 384 << 20  # 140 pictures of the mini encoder
+FEATURE_BYTES = 384 << 20  # 218 pictures of the mini encoder
 BATCH = 16
 
 

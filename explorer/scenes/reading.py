@@ -107,12 +107,8 @@ def _all_known(words: _Words, meaning: Meaning) -> bool:
     return all(word in known or number_named(word) for word in words.left_over)
 
 
-def _form(words: _Words) -> Form:
-    return Form.YESNO if words.yesno else Form.OPEN
-
-
 def _read_existence(words: _Words) -> Meaning | None:
-    if any(colour and False for colour in words.colours) or BACKGROUND in words.kinds or _number(words):
+    if BACKGROUND in words.kinds or _number(words):
         return None
     if len(words.kinds) == 2 and re.search(r"<0>,? or (?:an? |the )?<1>", words.text) and not any(words.colours):
         return Meaning("existence", Form.OPEN, words.kinds) if words.kinds[0] != words.kinds[1] else None

@@ -15,7 +15,7 @@ from explorer.records import Exploration, Fit, InputError, Picture, TokenKind
 from explorer.services.arguments import as_encoder, as_fit, check_groups, make_folder, none_left
 from explorer.services.explore import as_encoder_error, divide, explore_features
 from explorer.services.pictures import printable, read_picture
-from explorer.services.report_data import Details
+from explorer.services.report_data import SKETCH_BYTES, Details
 from explorer.services.report_data import details as details_of
 from explorer.services.results import LayerSimilarity, as_html, write_tables
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from explorer.models.encoders import Features, VisionEncoder
 
 SHOWN = 24  # pictures kept whole, for the report: the rest is in the tables alone
-EXPLORABLE = 6  # of them, with the details that the report's interactive part needs: up to a megabyte each
+EXPLORABLE = 6  # of them, with the details that the report's interactive part needs
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ def analyze(
     out: str | Path | None = None,
     features: bool = False,
     details: bool | None = None,
+    text: str = "",
     device: str | None = None,
     dtype: str | None = None,
     on_progress: Callable[[int, int, str], None] | None = None,
@@ -79,6 +80,7 @@ def analyze(
         features: also write every token's hidden state, float16, as column ``features`` of tokens.parquet.
         details: whether to compute what makes the report interactive: facts of each layer, a map of the tokens, where
             the CLS token reads; None: where a report is written.
+        text: matched with every patch of the pictures that have details; "" for none.
         device: such as "cpu" or "cuda"; None chooses.
         dtype: such as "float32" or "bfloat16"; None chooses.
         on_progress: told (pictures done, pictures in all, what is being done).
@@ -86,7 +88,7 @@ def analyze(
     Raises:
         InputError: no picture can be used, ``fit`` or ``groups`` is impossible, or the folder ``out`` cannot be made.
         OSError: a file cannot be written.
-        EncoderError: the encoder cannot be had, or cannot look at a picture.
+        EncoderError: the encoder cannot be had, cannot look at a picture, or reads no ``text``.
     """
     fit = as_fit(fit)
     check_groups(groups)
@@ -104,7 +106,8 @@ def analyze(
     check_groups(groups, model.info)
     with ExitStack() as stack:
         tokens = stack.enter_context(_Tokens(folder, features))
-        looked = _Looked(EXPLORABLE if details or (details is None and folder) else 0)
+        explorable = min(EXPLORABLE, len(given)) if details or (details is None and folder) else 0
+        looked = _Looked(explorable, text)
         _look(looked, model, itertools.chain([first], readable), fit, tokens, skipped, len(given), tell)
         found = Analysis(
             encoder=model.info,
@@ -127,10 +130,10 @@ def analyze(
 class _Looked:
     """What adds up while the pictures pass."""
 
-    def __init__(self, explorable: int) -> None:
+    def __init__(self, explorable: int, text: str) -> None:
         from explorer.analysis.similarity import SimilarityStream
 
-        self.explorable = explorable
+        self.explorable, self.text = explorable, text
         self.details: list[Details] = []
         self.stream = SimilarityStream()
         self.pictures: list[str] = []
@@ -163,7 +166,8 @@ def _look(
             looked.explorations.append(exploration)
         if len(looked.details) < looked.explorable:
             with as_encoder_error(model):
-                looked.details.append(details_of(model, features))
+                room_bytes = SKETCH_BYTES // looked.explorable
+                looked.details.append(details_of(model, features, room_bytes, looked.text))
     tell(total, total, "done")
 
 

@@ -95,11 +95,17 @@ class Explorer:
         self._cache = OnceCache(cache_bytes)
 
     def use(self, encoder_id: str) -> None:
-        """Start loading an encoder; returns at once. Nothing happens if it is in use or loading already."""
+        """Start loading an encoder; returns at once. Nothing happens if it is loading already.
+
+        The one in use needs no loading: to ask for it while another is loading ends that.
+        """
         with self._changed:
             if self._status.id == encoder_id and self._status.phase in ("loading", "ready"):
                 return
             self._asked += 1
+            if self._encoder and encoder_id == self._status.in_use:
+                title = self._encoder.info.title
+                return self._say(id=encoder_id, phase="ready", fraction=1.0, message=f"{title} is ready.")
             self._say(id=encoder_id, phase="loading", fraction=0.0, message=f"Loading {encoder_id} …")
             asked = self._asked
         threading.Thread(target=self._load, args=(asked, encoder_id), name="load encoder", daemon=True).start()

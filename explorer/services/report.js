@@ -3,6 +3,7 @@
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const bytes = (text) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+const floats = (text) => new Float32Array(bytes(text).buffer);
 const cosine = (code) => (2 * code) / 254 - 1;
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -31,9 +32,10 @@ function unpack(said) {
   const [rows, columns] = said.grid;
   return {
     ...said, rows, columns, P: rows * columns, L: said.layers, change: bytes(said.change),
-    norm: new Float32Array(bytes(said.norm).buffer), joint: bytes(said.joint), each: bytes(said.each),
-    places: new Int16Array(bytes(said.places).buffer), alike: said.alike && bytes(said.alike),
-    attention: said.attention && new Float32Array(bytes(said.attention).buffer),
+    norm: floats(said.norm), joint: bytes(said.joint), each: bytes(said.each),
+    places: new Int16Array(bytes(said.places).buffer), sketch: new Int8Array(bytes(said.sketch).buffer),
+    scale: floats(said.scale), attention: said.attention && floats(said.attention),
+    match: said.text && floats(said.text.cosines),
   };
 }
 
@@ -42,34 +44,54 @@ const pair = (i, j, count) => {
   return a * count - (a * (a + 1)) / 2 + (b - a - 1);
 };
 
+// Cosines of the chosen patch with all: inner products of the short vectors, sums of code · code · scale².
+function alike(D, layer, patch) {
+  const K = D.scale.length / D.L;
+  const from = (layer * D.P + patch) * K;
+  const chosen = Float32Array.from({ length: K }, (_, k) => D.sketch[from + k] * D.scale[layer * K + k] ** 2);
+  return Float32Array.from({ length: D.P }, (_, other) => {
+    if (other === patch) return 1;
+    let sum = 0;
+    for (let k = 0, at = (layer * D.P + other) * K; k < K; k++) sum += chosen[k] * D.sketch[at + k];
+    return sum;
+  });
+}
+
+function howAlike(D) {
+  const K = D.scale.length / D.L;
+  return ` From the ${K} main directions of each layer, which hold at least ${(Math.floor(1000 * D.held) / 10).toFixed(1)} % ` +
+    `of the vectors' squared length: no cosine is off by more than ${(Math.ceil(1000 * D.off) / 1000).toFixed(3)}.`;
+}
+
 // Each view gives the values of a layer, or colours; null where there is nothing.
 const MODES = {
-  joint: { name: "Colours, one basis for all layers", unit: "no unit: equal colours are alike", colours: (D) => D.joint },
-  each: { name: "Colours, one basis per layer", unit: "no unit: equal colours are alike", colours: (D) => D.each },
+  pca: { unit: "no unit: equal colours are alike", colours: (D) => D.joint },
+  each: { unit: "no unit: equal colours are alike", colours: (D) => D.each },
   change: {
-    name: "Change between layers", unit: "1 − cosine", range: [0, 1],
+    unit: "1 − cosine", range: [0, 1],
     values: (D, layer, S) => Float32Array.from({ length: D.P }, (_, k) =>
       layer === S.from ? 0 : 1 - cosine(D.change[pair(layer, S.from, D.L) * D.P + k])),
   },
   similar: {
-    name: "Similar to a patch", unit: "cosine with the chosen patch", range: [0, 1], needs: "alike",
-    values: (D, layer, S) => {
-      const all = (D.P * (D.P - 1)) / 2;
-      return Float32Array.from({ length: D.P }, (_, k) => (k === S.patch ? 1 : cosine(D.alike[layer * all + pair(k, S.patch, D.P)])));
-    },
+    unit: "cosine with the chosen patch", range: [0, 1], more: howAlike,
+    values: (D, layer, S) => alike(D, layer, S.patch),
+  },
+  text: {
+    unit: "cosine with the text", needs: "match", more: (D) => ` The text: “${D.text.said}”.`,
+    values: (D, layer) => D.match.slice(layer * D.P, (layer + 1) * D.P),
   },
   attention: {
-    name: "CLS attention, mean of the heads", unit: "% of the CLS token's attention", needs: "attention",
+    unit: "% of the CLS token's attention", needs: "attention",
     values: (D, layer) => layer && D.attention.slice((layer - 1) * D.P, layer * D.P).map((share) => 100 * share),
   },
-  norm: { name: "Token norm", unit: "length of the vector", values: (D, layer) => D.norm.slice(layer * D.P, (layer + 1) * D.P) },
+  norm: { unit: "length of the vector", values: (D, layer) => D.norm.slice(layer * D.P, (layer + 1) * D.P) },
 };
 
 class Look {
   constructor(host, said, picture) {
     this.D = unpack(said);
     const middle = Math.round(0.75 * (this.D.L - 1));
-    this.S = { mode: "joint", layer: middle, from: Math.max(1, Math.round(middle / 6)), patch: Math.floor(this.D.P / 2) };
+    this.S = { mode: "pca", layer: middle, from: Math.max(1, Math.round(middle / 6)), patch: Math.floor(this.D.P / 2), ...data.opened };
     this.picture = picture;
     this.build(host);
     this.draw();
@@ -78,8 +100,8 @@ class Look {
   build(host) {
     const { D, S } = this;
     const number = Number(host.dataset.look);
-    const modes = Object.entries(MODES).filter(([, mode]) => !mode.needs || D[mode.needs]);
-    this.mode = make("select", { onchange: () => this.set({ mode: this.mode.value }) }, ...modes.map(([id, mode]) => new Option(mode.name, id)));
+    const modes = Object.entries(data.views).filter(([id]) => !MODES[id].needs || D[MODES[id].needs]);
+    this.mode = make("select", { onchange: () => this.set({ mode: this.mode.value }) }, ...modes.map(([id, name]) => new Option(name, id)));
     this.layer = make("input", { type: "range", min: 0, max: D.L - 1, value: S.layer, oninput: () => this.set({ layer: Number(this.layer.value) }) });
     this.from = make("input", { type: "range", min: 0, max: D.L - 1, value: S.from, oninput: () => this.set({ from: Number(this.from.value) }) });
     this.layerOut = make("output");
@@ -132,7 +154,7 @@ class Look {
   }
 
   choose(patch) {
-    this.set({ patch, mode: this.D.alike && !["change", "attention", "norm"].includes(this.S.mode) ? "similar" : this.S.mode });
+    this.set({ patch, mode: MODES[this.S.mode].colours ? "similar" : this.S.mode });
   }
 
   key(event) {
@@ -194,7 +216,7 @@ class Look {
     const value = mode.colours ? "" : mode.values(D, S.layer, S)?.[S.patch];
     const place = `row ${Math.floor(S.patch / D.columns) + 1}, column ${(S.patch % D.columns) + 1}`;
     const ends = range ? ` Dark ${range[0].toFixed(2)}, bright ${range[1].toFixed(2)}.` : "";
-    this.said.textContent = `Layer ${S.layer}, ${mode.name}: ${mode.unit}.${ends} Chosen patch (outlined): ${place}` +
+    this.said.textContent = `Layer ${S.layer}, ${data.views[S.mode]}: ${mode.unit}.${ends}${mode.more?.(D) ?? ""} Chosen patch (outlined): ${place}` +
       (typeof value === "number" ? `, ${value.toFixed(2)}.` : ".") + " Click another.";
     this.mapSaid.textContent = `Tokens of layer ${S.layer}: each dot is a patch, coloured by its place in the picture; the ring is the ` +
       `chosen one. Two principal components shared by all layers, axes from −${D.span.toFixed(2)} to ${D.span.toFixed(2)}.`;

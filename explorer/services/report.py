@@ -20,7 +20,7 @@ import numpy as np
 from explorer import __version__
 from explorer.records import Exploration, Similarity
 from explorer.services.drawing import colour_bar, heatmap, png, shade, value_text
-from explorer.services.report_data import data_block
+from explorer.services.report_data import VIEWS, Opened, Table, data_block
 
 if TYPE_CHECKING:
     from explorer.services.analyze import Analysis
@@ -37,16 +37,27 @@ LISTED = 100  # pictures left out, told one by one
 PACKAGES = ("torch", "transformers", "open_clip_torch", "numpy", "pillow")
 
 
-def report(found: Analysis) -> str:
-    """The whole page; names of files and encoders appear as text, whatever they contain."""
+def report(found: Analysis, opened: Opened | None = None) -> str:
+    """The whole page; names of files and encoders appear as text, whatever they contain.
+
+    Args:
+        found: in one picture or many.
+        opened: what a visitor had on the page, for the report to begin with.
+    """
     title = found.pictures[0] if len(found.pictures) == 1 else f"{len(found.pictures)} pictures"
     named = zip(found.pictures, found.explorations, strict=False)
     explorable = len(found.details)
     shown = "".join(_picture(number, name, seen, number < explorable) for number, (name, seen) in enumerate(named))
     rest = len(found.pictures) - len(found.explorations)
     more = f"<p>{rest} more pictures are in the tables and in the averages alone.</p>" if rest else ""
-    data = data_block(found.explorations, found.details) if explorable else ""
-    return _page(found, title, len(found.pictures), shown + more, data)
+    data, chosen = "", {}
+    opened = opened or Opened()
+    if explorable:
+        opened = opened.of(found.details[0])
+        data = data_block(found.explorations, found.details, opened)
+        chosen = _chosen(opened, found)
+    tables = "".join(_section(table) for table in opened.tables)
+    return _page(found, title, len(found.pictures), shown + more + tables, data, chosen)
 
 
 def report_many(found: LrsResult) -> str:
@@ -55,7 +66,9 @@ def report_many(found: LrsResult) -> str:
     return _page(found, title, found.pictures, "")
 
 
-def _page(found: LayerSimilarity, title: str, count: int, pictures: str, data: str = "") -> str:
+def _page(
+    found: LayerSimilarity, title: str, count: int, pictures: str, data: str = "", chosen: dict[str, str] | None = None
+) -> str:
     encoder = found.encoder
     style = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
     script, allowed = "", ""
@@ -73,7 +86,7 @@ def _page(found: LayerSimilarity, title: str, count: int, pictures: str, data: s
         f"<header><h1>What {encoder.blocks + 1} layers keep of {escape(title)}</h1>\n"
         f'<p class="quiet">{escape(encoder.title)} · {encoder.blocks} blocks · width {encoder.width} · '
         "layer 0 is the patch embedding, layer k the output of block k</p></header>\n<main>\n"
-        f"{_layers(found)}\n{pictures}\n{_settings(found, count)}\n</main>\n{script}</body>\n</html>\n"
+        f"{_layers(found)}\n{pictures}\n{_settings(found, count, chosen or {})}\n</main>\n{script}</body>\n</html>\n"
     )
 
 
@@ -119,6 +132,17 @@ def _table(kind: str, lrs: Similarity) -> str:
     return (
         f'<h3>{KINDS[kind][0]}</h3><div class="scroll" tabindex="0" role="region" aria-label="{KINDS[kind][0]}">'
         f'<table><thead><tr><th scope="col">layer</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def _section(table: Table) -> str:
+    """A table of the page: everything in it is text."""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.columns)
+    rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
+    title = escape(table.title)
+    return (
+        f'<section><h2>{title}</h2><div class="scroll said-table" tabindex="0" role="region" aria-label="{title}">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></section>"
     )
 
 
@@ -176,7 +200,23 @@ def _cut(seen: Exploration) -> str:
     return said
 
 
-def _settings(found: LayerSimilarity, count: int) -> str:
+def _chosen(opened: Opened, found: Analysis) -> dict[str, str]:
+    """What a visitor had chosen on the page, for the list of settings."""
+    chosen = {"text matched": found.details[0].text, "view": VIEWS.get(opened.mode, "")}
+    if opened.layer is not None:
+        chosen["layer"] = str(opened.layer)
+    if opened.compared is not None:
+        chosen["compared with"] = f"layer {opened.compared}"
+    if opened.patch is not None:
+        row, column = divmod(opened.patch, found.explorations[0].layout.cols)
+        chosen["patch"] = f"row {row + 1}, column {column + 1}"
+    chosen["not in this file"] = "UMAP and t-SNE maps, attention of single heads" + (
+        "" if opened.tables else ", answers and X-ray"
+    )
+    return {name: value for name, value in chosen.items() if value}
+
+
+def _settings(found: LayerSimilarity, count: int, chosen: dict[str, str]) -> str:
     encoder = found.encoder
     rows = {
         "encoder": f"{encoder.title} ({encoder.id})",
@@ -187,6 +227,7 @@ def _settings(found: LayerSimilarity, count: int) -> str:
         "ran as": f"{encoder.dtype} on {encoder.device}",
         "fit": found.fit.value,
         "groups": str(len(found.groups["automatic"].starts)),
+        **chosen,
         "pictures": str(count),
         "time": f"forward {found.forward_seconds:.2f} s, analysis {found.analysis_seconds:.2f} s",
         "made": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z} by Visual Layer Explorer {__version__}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +18,74 @@ if TYPE_CHECKING:
 
     from explorer.models.encoders import Features, VisionEncoder
 
-MOST_PATCHES_COMPARED = 256  # up to here each patch is compared with each, which takes L·P²/2 bytes
+SKETCH_BYTES = 2 << 20  # of all pictures of a report together: likeness of all pairs would be L·P²/2 bytes of each
+ITERATIONS = 2  # of the search for the directions
 LEVELS = 254  # codes 0…254 stand for cosines from -1 to 1
+# What the interactive part can show, in the order of its list; the script says how.
+VIEWS = {
+    "pca": "Colours, one basis for all layers",
+    "each": "Colours, one basis per layer",
+    "similar": "Similar to a patch",
+    "change": "Change between layers",
+    "text": "Match with a text",
+    "attention": "CLS attention, mean of the heads",
+    "norm": "Token norm",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numbers that a visitor had on the page: every cell is text of somebody else's."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a report begins with; None or "" where it chooses.
+
+    Attributes:
+        layer, compared, patch: the layer on show, the one it is compared with, the chosen patch.
+        mode: one of ``VIEWS``.
+        tables: answers and X-ray of the page.
+    """
+
+    layer: int | None = None
+    compared: int | None = None
+    patch: int | None = None
+    mode: str = ""
+    tables: tuple[Table, ...] = ()
+
+    def of(self, found: Details) -> Opened:
+        """Without what a picture does not have."""
+        layers, patches = found.places.shape[:2]
+        lacks = {"attention": found.attention is None, "text": found.match is None}
+        return replace(
+            self,
+            layer=self.layer if self.layer is not None and self.layer < layers else None,
+            compared=self.compared if self.compared is not None and self.compared < layers else None,
+            patch=self.patch if self.patch is not None and self.patch < patches else None,
+            mode="" if self.mode not in VIEWS or lacks.get(self.mode) else self.mode,
+        )
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """Short vectors whose inner products are nearly the cosines of the patches.
+
+    Attributes:
+        codes: int8 [L, P, K], coordinates along K directions of each layer, times ``scale``.
+        scale: float32 [L, K].
+        held: the share of the unit vectors' squared length that the directions hold, 0…1, in the layer with the least.
+        off: the largest error of any cosine of two patches, over all pairs and layers.
+    """
+
+    codes: np.ndarray
+    scale: np.ndarray
+    held: float
+    off: float
 
 
 @dataclass(frozen=True)
@@ -29,23 +95,36 @@ class Details:
     Attributes:
         places: float32 [L, P, 2], first two principal components in one basis shared by the layers.
         attention: float32 [blocks, P], the CLS token's attention to each patch, mean of the heads; None without CLS.
-        alike: uint8 [L, P(P-1)/2], cosines of all pairs of patches as codes; None for many patches.
+        sketch: for the cosine of any patch with any other.
         rank, anisotropy: float64 [L].
         locality: float64 [L, R], mean cosine of patches 1…R apart.
         place: float64 [L, 2], R² of row and column.
+        text, match: a text, and float32 [L, P], its cosine with each patch; "" and None where none was asked for.
     """
 
     places: np.ndarray
     attention: np.ndarray | None
-    alike: np.ndarray | None
+    sketch: Sketch
     rank: np.ndarray
     anisotropy: np.ndarray
     locality: np.ndarray
     place: np.ndarray
+    text: str = ""
+    match: np.ndarray | None = None
 
 
-def details(model: VisionEncoder, features: Features) -> Details:
-    """Compute them from the features of one picture."""
+def details(model: VisionEncoder, features: Features, room_bytes: int = SKETCH_BYTES, text: str = "") -> Details:
+    """Compute them from the features of one picture.
+
+    Args:
+        model: that made the features.
+        features: of the picture.
+        room_bytes: how large the sketch of likeness may be.
+        text: to be matched with every patch, or "".
+
+    Raises:
+        EncoderError: the encoder reads no text, but there is one.
+    """
     from explorer.analysis.facts import anisotropy, effective_rank, locality, place_readability
     from explorer.analysis.projection import pca_coordinates
 
@@ -59,28 +138,55 @@ def details(model: VisionEncoder, features: Features) -> Details:
     return Details(
         places=pca_coordinates(states),
         attention=attention,
-        alike=_alike(states) if states.shape[1] <= MOST_PATCHES_COMPARED else None,
+        sketch=sketch(states, room_bytes),
         rank=effective_rank(states),
         anisotropy=anisotropy(states),
         locality=locality(states, layout.rows, layout.cols)[1],
         place=place_readability(patches, layout.rows, layout.cols),
+        text=text,
+        match=model.text_match(features, text)[:, 0].float().cpu().numpy() if text else None,
     )
 
 
-def _alike(states: Tensor) -> np.ndarray:
+def sketch(states: Tensor, room_bytes: int) -> Sketch:
+    """The main directions of each layer's patches of length 1, as many as there is room for.
+
+    By subspace iteration from a fixed start, as in ``analysis.projection``, but without taking the mean away: the
+    inner products are to stay.
+
+    Args:
+        states: float [L, P, D], the patches of one picture, any device and float dtype.
+        room_bytes: of the codes; one direction is kept in any case.
+    """
     import torch
 
-    unit = torch.nn.functional.normalize(states, dim=-1)
-    cosines = (unit @ unit.mT).cpu().numpy()
-    rows, cols = np.triu_indices(states.shape[1], k=1)
-    return _codes(cosines[:, rows, cols])
+    unit = torch.nn.functional.normalize(states.float(), dim=-1)
+    layers, patches, width = unit.shape
+    count = max(1, min(patches, width, room_bytes // (layers * patches)))
+    basis = torch.randn(width, count, generator=torch.Generator().manual_seed(0)).to(unit.device)[None]
+    for _ in range(ITERATIONS):
+        basis = torch.linalg.qr(unit.mT @ (unit @ basis)).Q
+    short = unit @ basis  # [L, P, K]
+    scale = short.abs().amax(1, keepdim=True) / 127
+    codes = (short / scale.masked_fill(scale == 0, 1)).round()
+    kept = codes * scale
+    off = max(float((a @ a.mT - b @ b.mT).fill_diagonal_(0).abs().max()) for a, b in zip(kept, unit, strict=True))
+    held = (short.square().sum((1, 2)) / unit.square().sum((1, 2)).clamp_min(1e-30)).min()
+    return Sketch(codes.to("cpu", torch.int8).numpy(), scale[:, 0].cpu().numpy(), float(held), off)
 
 
-def data_block(explorations: Sequence[Exploration], found: Sequence[Details]) -> str:
+def data_block(explorations: Sequence[Exploration], found: Sequence[Details], opened: Opened) -> str:
     """The JSON of all pictures that have details, safe inside a ``script`` element."""
     looks = [_look(seen, one) for seen, one in zip(explorations, found, strict=False)]
     colours = [[int(channel) for channel in stop] for stop in CIVIDIS]
-    return json.dumps({"colours": colours, "looks": looks}, allow_nan=False).replace("<", "\\u003c")
+    chosen = {"layer": opened.layer, "from": opened.compared, "patch": opened.patch, "mode": opened.mode or None}
+    said = {
+        "colours": colours,
+        "views": VIEWS,
+        "opened": {name: value for name, value in chosen.items() if value is not None},
+        "looks": looks,
+    }
+    return json.dumps(said, allow_nan=False).replace("<", "\\u003c")
 
 
 def _look(seen: Exploration, one: Details) -> dict[str, Any]:
@@ -97,7 +203,11 @@ def _look(seen: Exploration, one: Details) -> dict[str, Any]:
         "places": _base64(np.rint(one.places / span * 32767).astype("<i2")),
         "span": span,
         "attention": None if one.attention is None else _base64(one.attention.astype("<f4")),
-        "alike": None if one.alike is None else _base64(one.alike),
+        "sketch": _base64(one.sketch.codes),
+        "scale": _base64(one.sketch.scale.astype("<f4")),
+        "held": one.sketch.held,
+        "off": one.sketch.off,
+        "text": None if one.match is None else {"said": one.text, "cosines": _base64(one.match.astype("<f4"))},
         "facts": {
             "rank": _numbers(one.rank),
             "anisotropy": _numbers(one.anisotropy),

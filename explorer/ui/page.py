@@ -13,6 +13,7 @@ from explorer.records import Fit, InputError
 from explorer.services.analyze import analyze
 from explorer.services.pictures import printable
 from explorer.services.report import report
+from explorer.services.report_data import Opened, Table
 from explorer.ui.answers_tab import AnswersTab
 from explorer.ui.components.header import header
 from explorer.ui.context import Context, Json
@@ -20,7 +21,7 @@ from explorer.ui.endpoints import add_endpoints
 from explorer.ui.errors import spoken
 from explorer.ui.failures_tab import FailuresTab
 from explorer.ui.layer_endpoints import add_layer_endpoints
-from explorer.ui.layers_tab import LayersTab
+from explorer.ui.layers_tab import LONGEST_TEXT, LayersTab
 from explorer.ui.links import Link, Opener, link_to, open_link, read_link
 from explorer.ui.results_tab import ResultsTab
 from explorer.ui.session import MOST_OWN, Session, Source, is_zip, thumbnail, unzipped
@@ -31,6 +32,7 @@ from explorer.ui.tokens_tab import TokensTab
 TITLE = "Visual Layer Explorer"
 POLL_SECONDS = 0.7
 SHOWN_OWN = 32  # of a visitor's pictures as small copies; the others are in "all pictures"
+MOST_TABLES, MOST_ROWS, MOST_COLUMNS, LONGEST_CELL = 2, 2000, 12, 2000  # of what the report takes from the page
 TOLD = 12  # files that cannot be used, one by one
 UNREPORTED = "() => document.dispatchEvent(new CustomEvent('vle-unreported'))"
 SETTLED = "() => document.dispatchEvent(new CustomEvent('vle-settled'))"
@@ -217,13 +219,17 @@ class Page:
         return gr.update(link={"query": link.query(), "note": note, "asked": _said(event).get("asked")})
 
     @spoken
-    def make_report(self, session: Session) -> Any:
-        """Write the report on the picture chosen, by the encoder in use; the browser saves it."""
+    def make_report(self, session: Session, event: gr.EventData) -> Any:
+        """Write the report on the picture chosen, as it is looked at, by the encoder in use; the browser saves it."""
         picture = self.context.picture(session)
         if picture is None:
             raise InputError("There is no picture to report on: add one.")
-        found = analyze(picture, self.context.explorer.model(), fit=session.fit, details=True)
-        return gr.update(report={"name": f"{picture.name}-layers", "html": report(found), "made": time.time()})
+        said, model = _said(event), self.context.explorer.model()
+        text = printable(str(said.get("text") or "").strip()[:LONGEST_TEXT], LONGEST_TEXT)
+        text = text if model.info.reads_text else ""
+        found = analyze(picture, model, fit=session.fit, details=True, text=text)
+        written = report(found, _opened(said))
+        return gr.update(report={"name": f"{picture.name}-layers", "html": written, "made": time.time()})
 
     def list_encoders(self) -> Any:
         """Tell which encoders are known, and whether they are on this machine."""
@@ -274,6 +280,29 @@ class Page:
 def _said(event: gr.EventData) -> Json:
     """What the browser sent: untrusted, but a dictionary."""
     return event._data if isinstance(event._data, dict) else {}
+
+
+def _opened(said: Json) -> Opened:
+    """What the browser says of its own choices, for the report."""
+    link, _ = read_link({name: str(said[name]) for name in ("layer", "compared", "patch", "mode") if name in said})
+    mode = "each" if link.mode == "pca" and said.get("basis") == "each" else link.mode
+    tables = said.get("tables")
+    shown = (_table(one) for one in (tables if isinstance(tables, list) else [])[:MOST_TABLES])
+    return Opened(link.layer, link.compared, link.patch, mode, tuple(one for one in shown if one))
+
+
+def _table(said: Any) -> Table | None:
+    """A table of the page, as text and no larger than it can be; None where it is none."""
+    said = said if isinstance(said, dict) else {}
+    columns, rows = said.get("columns"), said.get("rows")
+    if not isinstance(columns, list) or not isinstance(rows, list):
+        return None
+    cells = tuple(_cells(row) for row in rows[:MOST_ROWS] if isinstance(row, list))
+    return Table(printable(str(said.get("title", ""))), _cells(columns), cells) if cells else None
+
+
+def _cells(said: list[Any]) -> tuple[str, ...]:
+    return tuple(printable(str(cell), LONGEST_CELL) for cell in said[:MOST_COLUMNS])
 
 
 def _uploaded(file: Any) -> Source:

@@ -114,7 +114,8 @@ def test_results_hold_every_column_with_intervals_and_say_on_how_many(made):
 def test_the_document_names_commands_and_numbers(made):
     root, _, _, _, found = made
     text = (root / "docs" / "results.md").read_text()
-    assert found.meta["command"] in text and "python -m explorer precompute failures" in text
+    assert found.meta["command"] in text and found.meta["failures"]["command"] in text
+    assert "make all of it again" in text and "--others" not in text
     table = found.tables["accuracy"].set_index(["checkpoint", "task"])
     assert f"{100 * table.loc[('mini-l4', 'word'), 'accuracy']:.1f} (" in text
     assert text.count(f"Ours: {NOT_MEASURED}.") == 6 and "No checkpoint was trained from a second seed" in text

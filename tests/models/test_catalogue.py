@@ -54,7 +54,7 @@ def test_ours_says_of_every_model_what_a_person_must_know():
             if entry.size_mb and kind == "checkpoints":  # published in 16 bits
                 assert entry.size_bytes == pytest.approx(entry.memory_bytes, rel=0.01)
     assert all(entry.reads for entry in entries("encoders"))
-    assert all(entry.layers and entry.blocks and entry.encoder for entry in entries("checkpoints"))
+    assert all((entry.layers or entry.reads) and entry.blocks and entry.encoder for entry in entries("checkpoints"))
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,15 @@ def test_the_layers_it_names_are_those_of_transformers(name, kind, settings, tmp
         config.pop(gone, None)
         (tmp_path / "config.json").write_text(json.dumps(config))
         assert describe(str(tmp_path)).layers == entry.layers
+
+
+@pytest.mark.parametrize("name", ["HuggingFaceTB/SmolVLM-256M-Instruct", "HuggingFaceTB/SmolVLM-500M-Instruct"])
+def test_smolvlm_names_no_layer_so_none_is_swapped(name, tmp_path):
+    assert (describe(name).reads, describe(name).layers) == ("last layer · normed", ())
+    transformers.SmolVLMConfig().save_pretrained(tmp_path)
+    for id in (name, str(tmp_path)):
+        with pytest.raises(CheckpointError, match="does not say which layers it reads, so none can be swapped"):
+            describe(f"{id}#swap=6")
 
 
 def test_a_file_of_one_s_own_is_read_beside_ours(mine, capsys):

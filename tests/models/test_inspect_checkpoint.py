@@ -4,9 +4,11 @@ import pytest
 import tiny_family
 import torch
 import transformers
+from loopback_hub import Hub, files_of
 from safetensors.torch import load_file, save_file
 
 from explorer import cli
+from explorer.models.catalogue import OWN
 from explorer.models.family import make_processor, save_checkpoint
 from explorer.models.inspect_checkpoint import inspect_checkpoint, read_model
 from explorer.models.projections import LayerProjections
@@ -213,6 +215,28 @@ def test_complaints(saved, tmp_path):
     complain("holds no image processor", plain)
     complain("Layer 9 does not exist", change(plain, vision_feature_layer=9), config_only=True)
     complain("is a 'clip_vision_model' model", change(plain, model_type="clip_vision_model"), config_only=True)
+    for kind in (transformers.SmolVLMConfig, transformers.Idefics3Config):
+        kind().save_pretrained(tmp_path)
+        complain("always reads the last layer .* after the final norm, so it names no layers", tmp_path)
+
+
+def test_a_catalogue_s_repository_and_revision_are_heeded(saved, monkeypatch, tmp_path, capsys):
+    mine = tmp_path / "mine.toml"
+    mine.write_text("[[checkpoints]]\nid = 'mine'\nrepository = 'some/vip'\nrevision = 'v2'\n")
+    monkeypatch.setenv(OWN, "")
+    with Hub({"some/vip": files_of(saved("vip"))}) as hub:
+        hub.answer(monkeypatch, tmp_path / "cache")
+        assert cli.main(["inspect", "mine", "--catalogue", str(mine)]) == 0
+        assert "3, 2, 1 (config.json says -2, -3, 1)" in capsys.readouterr().out
+        assert "/api/models/some/vip/revision/v2" in hub.asked
+    config, asked = transformers.AutoConfig.from_pretrained(saved("vip")), []
+
+    def from_hub(name, revision, **how):
+        asked.append((name, revision))
+        return config
+
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", from_hub)
+    assert inspect_checkpoint("mine", config_only=True).layers.layers == (3, 2, 1) and asked == [("some/vip", "v2")]
 
 
 def test_layer_0_alone_which_transformers_cannot_read(saved, tmp_path):

@@ -2,15 +2,19 @@
 
 import json
 import logging
+from pathlib import Path
 
 import numpy as np
 import open_clip
 import pytest
 import torch
+from loopback_hub import Hub
 from safetensors.torch import save_file
 from timm.models import register_model
 from timm.models.eva import _create_eva
 
+from explorer.models import memory
+from explorer.models.catalogue import OWN
 from explorer.models.encoders import open_encoder
 from explorer.records import EncoderError, Fit, InputError, TokenKind
 
@@ -290,6 +294,40 @@ def test_published_preprocessing_is_used(made, tmp_path, monkeypatch):
     assert open_encoder(made("native")[1]).preprocessing.fit is Fit.CROP
     published["three"] = pretrained._pcfg(hf_hub="a/d/", quick_gelu=True)
     (tmp_path / "open_clip_model.safetensors").symlink_to(made("native")[1].partition("/")[2])
-    monkeypatch.setattr("explorer.models.hub.fetch", lambda repository, choice, report: tmp_path)
+    monkeypatch.setattr("explorer.models.hub.fetch", lambda *_: tmp_path)
     quick = open_encoder("open_clip:test-native/three")
     assert type(quick._blocks[0].mlp.gelu).__name__ == "QuickGELU"
+
+
+@pytest.mark.parametrize("name", ["native", "eva", "map"])
+def test_it_comes_from_the_hub_as_from_its_file_in_the_revision_named(seen, made, name, monkeypatch, tmp_path):
+    from open_clip import pretrained
+
+    file = Path(made(name)[1].partition("/")[2])
+    monkeypatch.setitem(pretrained._PRETRAINED, f"test-{name}", {"ours": pretrained._pcfg(hf_hub="some/tower/")})
+    mine = tmp_path / "mine.toml"
+    mine.write_text(f"[[encoders]]\nid = 'open_clip:test-{name}/ours'\ntitle = 'Ours'\nrevision = 'v2'\n")
+    monkeypatch.setenv(OWN, str(mine))
+    with Hub({"some/tower": {"open_clip_model.safetensors": file.read_bytes()}}) as hub:
+        hub.answer(monkeypatch, tmp_path / "cache")
+        encoder = open_encoder(f"open_clip:test-{name}/ours", device="cpu", dtype="float32")
+        assert "/api/models/some/tower/revision/v2" in hub.asked
+    here, features = seen(name)[1:]
+    assert encoder.info.title == "Ours" and encoder.preprocessing == here.preprocessing
+    assert torch.equal(encoder.forward([encoder.view(picture) for picture in PICTURES]).states, features.states)
+
+
+def test_one_that_does_not_fit_is_told_before_the_load(made, monkeypatch):
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 1000)
+    with pytest.raises(EncoderError, match="does not fit: in .* and 0.0 GB are free on cpu. Close other programs, or"):
+        open_encoder(made("native")[1], device="cpu")
+
+
+def test_the_catalogue_s_eva02_is_as_large_as_its_architecture():
+    from explorer.models.catalogue import find_entry
+
+    entry = find_entry("encoders", "open_clip:EVA02-L-14-336/merged2b_s6b_b61k")
+    with torch.device("meta"):
+        model = open_clip.create_model("EVA02-L-14-336", device="meta")
+    weights = sum(weight.numel() for weight in model.parameters())
+    assert entry.size_mb == round(weights * 4 / 1e6) and entry.parameters_m == round(weights / 1e6, 1)

@@ -6,14 +6,16 @@ import time
 
 import pytest
 import torch
-from loopback_hub import Hub
+from loopback_hub import Hub, files_of
 from safetensors.torch import load_file, save_file
 
-from explorer.models import catalogue
+from explorer.models import catalogue, hf_loading, memory
 from explorer.models.encoders import list_encoders, open_encoder
 from explorer.models.hardware import choose_device, choose_dtype
 from explorer.models.hub import TRANSFORMERS_FILES
 from explorer.records import EncoderError, SettingsError
+
+from .conftest import draw
 
 
 @pytest.fixture
@@ -120,8 +122,6 @@ def test_odd_processors(folder):
 def test_a_tokenizer_of_another_model_is_noticed(folder, saved):
     (folder / "tokenizer.json").write_text((saved("clip").folder / "tokenizer.json").read_text().replace("199", "250"))
     encoder = open_encoder(str(folder), device="cpu")
-    from .conftest import draw
-
     features = encoder.forward([encoder.view(draw(60, 60))])
     with pytest.raises(EncoderError, match="does not belong to its text tower"):
         encoder.text_match(features, "cat")
@@ -163,7 +163,7 @@ def test_device_and_number_format(monkeypatch):
 
 @pytest.fixture
 def hub(saved, tmp_path, monkeypatch):
-    clip = {path.name: path.read_bytes() for path in saved("clip").folder.iterdir()}
+    clip = files_of(saved("clip").folder)
     clip |= {"modeling_evil.py": b"raise SystemExit", "tf_model.h5": b"?", "onnx/model.onnx": b"?", "README.md": b"#"}
     pickled = {name: data for name, data in clip.items() if name != "model.safetensors"}
     torch.save(load_file(saved("clip").folder / "model.safetensors"), tmp_path / "bin")
@@ -186,6 +186,27 @@ def test_download_with_progress_then_offline(hub, saved):
     hub.asked.clear()
     again = open_encoder("some/clip", device="cpu")
     assert hub.asked == [] and again.info == encoder.info
+
+
+def test_each_class_comes_from_the_hub_as_from_its_folder(model, opened, monkeypatch, tmp_path):
+    with Hub({"some/model": files_of(model.folder)}) as made:
+        made.answer(monkeypatch, tmp_path / "cache")
+        found = open_encoder("some/model", device="cpu", dtype="float32")
+    here, picture = opened(model), draw(90, 60)
+    assert type(found) is type(here) and found.preprocessing == here.preprocessing
+    assert found.info.reads_text == model.reads_text
+    states = found.forward([found.view(picture)]).states
+    assert torch.equal(states, here.forward([here.view(picture)]).states)
+
+
+@pytest.mark.parametrize("id", ["some/clip", "some/pickled", "mini"])
+def test_one_that_does_not_fit_is_told_before_it_is_fetched_or_loaded(hub, monkeypatch, id):
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 290_000_000)
+    monkeypatch.setattr(hf_loading, "quiet", lambda: pytest.fail("it was loaded"))
+    refuses(
+        id, f"^{id} does not fit: in .* it needs 0.3 GB of memory, and 0.3 GB are free on cpu. Close other programs"
+    )
+    assert not any("/resolve/" in path for path in hub.asked)
 
 
 def test_pickled_weights_are_fetched_only_without_safetensors(hub):

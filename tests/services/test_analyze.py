@@ -109,6 +109,15 @@ def test_a_picture_in_memory(encoder, photo):
     )
 
 
+def test_a_text_is_matched_with_what_can_be_explored(encoder, photo):
+    found = analyze([photo] * 2, encoder, details=True, text="a dog")
+    features = encoder.forward([encoder.view(read_picture(photo))])
+    expected = encoder.text_match(features, "a dog")[:, 0].numpy()
+    assert [one.text for one in found.details] == ["a dog", "a dog"]
+    assert np.allclose(found.details[1].match, expected, atol=1e-6)
+    assert analyze(photo, encoder, details=True).details[0].match is None
+
+
 def test_one_pixel(encoder, tmp_path):
     Image.new("RGB", (1, 1), (9, 9, 9)).save(tmp_path / "dot.png")
     found = analyze(tmp_path / "dot.png", encoder, out=tmp_path / "out")

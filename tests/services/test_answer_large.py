@@ -2,15 +2,17 @@
 
 import threading
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny_checkpoints
 import tiny_llavas
-from loopback_hub import Hub
+from loopback_hub import Hub, files_of
 from loopback_openai import Server
 
 from explorer.models import loading, memory, transformers_speaker
+from explorer.models.inspect_checkpoint import inspect_checkpoint
 from explorer.records import CheckpointError, Picture
 from explorer.services.answer import Answerers
 
@@ -25,9 +27,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    return {
-        kind: str(tiny_llavas.save_checkpoint(kind, tmp_path_factory.mktemp(kind))) for kind in ("llava", "vip", "next")
-    }
+    return {kind: str(tiny_llavas.save_checkpoint(kind, tmp_path_factory.mktemp(kind))) for kind in tiny_llavas.KINDS}
 
 
 @pytest.fixture
@@ -114,10 +114,7 @@ def test_strangers_ask_only_what_is_listed_and_here(root, folders, server, monke
 
 
 def test_a_checkpoint_of_the_hub_tells_its_download_stops_and_goes_on(folders, monkeypatch, tmp_path):
-    from pathlib import Path
-
-    files = {path.name: path.read_bytes() for path in Path(folders["llava"]).iterdir()}
-    with Hub({"some/llava": files | {"modeling_evil.py": b"raise SystemExit"}}) as hub:
+    with Hub({"some/llava": files_of(Path(folders["llava"])) | {"modeling_evil.py": b"raise SystemExit"}}) as hub:
         hub.answer(monkeypatch, tmp_path / "cache")
         services = Answerers(device="cpu")
         stop = threading.Event()
@@ -140,3 +137,16 @@ def test_a_checkpoint_of_the_hub_tells_its_download_stops_and_goes_on(folders, m
         hub.asked.clear()
         assert Answerers(device="cpu").ask([PICTURE], QUESTION, ["some/llava"])[0].text == replies[0].text
         assert hub.asked == [] and services.info("some/llava").on_this_machine
+
+
+@pytest.mark.parametrize("kind", tiny_llavas.KINDS)
+def test_each_class_answers_from_the_hub_as_from_its_folder_and_is_inspected(folders, kind, monkeypatch, tmp_path):
+    with Hub({"some/model": files_of(Path(folders[kind]))}) as hub:
+        hub.answer(monkeypatch, tmp_path / "cache")
+        found = inspect_checkpoint("some/model")
+        assert any("/resolve/" in path for path in hub.asked)
+        far = Answerers(device="cpu").ask([PICTURE], QUESTION, ["some/model"])[0]
+    near = Answerers(device="cpu").ask([PICTURE], QUESTION, [folders[kind]])[0]
+    layers = tiny_llavas.KINDS[kind][2]
+    assert found.layers.layers == far.layers == layers and found.check.agrees
+    assert (far.error, far.text, far.probabilities) == ("", near.text, near.probabilities)

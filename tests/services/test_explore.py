@@ -245,6 +245,31 @@ def test_the_encoder_asked_for_last_wins():
     assert opened == ["first", "second"]
 
 
+def test_asking_for_the_one_in_use_ends_the_loading_of_another():
+    go, opened = threading.Event(), []
+
+    def opener(id, *, on_progress, **_):
+        opened.append(id)
+        if id == "large":
+            go.wait(5)
+            on_progress(0.9, "nearly")
+            opened.append("large to its end")
+        return FakeEncoder(id)
+
+    explorer = Explorer(opener=opener)
+    explorer.use("fake")
+    explorer.wait(5)
+    explorer.use("large")
+    while len(opened) < 2:
+        time.sleep(0.01)
+    explorer.use("fake")
+    status = explorer.status()
+    assert (status.id, status.phase, status.in_use) == ("fake", "ready", "fake")
+    go.set()
+    with explorer._loading:  # the other has left
+        assert opened == ["fake", "large"] and explorer.encoder.id == "fake"
+
+
 def test_using_the_same_encoder_again_does_not_load_it_again():
     explorer = explorer_with(FakeEncoder("fake"))
     explorer._opener = None

@@ -7,13 +7,16 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from explorer import analyze
+from explorer.analysis.similarity import patch_similarity
 from explorer.models.encoders import open_encoder
 from explorer.records import Picture
 from explorer.services.pictures import read_picture
 from explorer.services.report import report
+from explorer.services.report_data import SKETCH_BYTES, Opened, Table, sketch
 
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(1)>.png"
 
@@ -48,7 +51,7 @@ def found(tiny_clip, tmp_path_factory):
 def explorable(tiny_clip):
     rng = np.random.default_rng(1)
     picture = Picture(HOSTILE, rng.integers(0, 256, (40, 40, 3), dtype=np.uint8))
-    return analyze(picture, open_encoder(str(tiny_clip), device="cpu", dtype="float32"), details=True)
+    return analyze(picture, open_encoder(str(tiny_clip), device="cpu", dtype="float32"), details=True, text=HOSTILE)
 
 
 def test_the_report_needs_nothing_from_outside_and_runs_nothing(found):
@@ -99,10 +102,12 @@ def test_the_interactive_part_is_one_script_named_by_its_hash(explorable):
     assert len([1 for _, attributes in outline.tags if attributes.get("class") == "look"]) == 1
 
 
+def said_to_the_script(page):
+    return json.loads(page.partition('id="data">')[2].partition("</script>")[0])
+
+
 def test_the_script_draws_what_was_computed(explorable):
-    page = report(explorable)
-    said = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
-    look, seen = said["looks"][0], explorable.explorations[0]
+    look, seen = said_to_the_script(report(explorable))["looks"][0], explorable.explorations[0]
     codes = np.frombuffer(base64.b64decode(look["change"]), np.uint8).reshape(-1, 16)
     rows, cols = np.triu_indices(5, k=1)
     np.testing.assert_allclose(codes / 127 - 1, seen.change[rows, cols], atol=0.005)
@@ -114,6 +119,53 @@ def test_the_script_draws_what_was_computed(explorable):
     attention = np.frombuffer(base64.b64decode(look["attention"]), "<f4").reshape(4, 16)
     assert (attention >= 0).all() and (attention.sum(1) < 1).all()
     assert len(look["facts"]["rank"]) == 5 and 1 <= look["facts"]["rank"][2] <= 15
+    cosines = np.frombuffer(base64.b64decode(look["text"]["cosines"]), "<f4").reshape(5, 16)
+    assert look["text"]["said"] == HOSTILE and (abs(cosines) <= 1).all() and cosines.std() > 0
+
+
+def test_the_report_begins_where_its_visitor_was(explorable):
+    table = Table("Answers", ("answer", HOSTILE), (("two", HOSTILE), ("three", "0.5")))
+    page = report(explorable, Opened(layer=3, compared=1, patch=6, mode="text", tables=(table,)))
+    assert said_to_the_script(page)["opened"] == {"layer": 3, "from": 1, "patch": 6, "mode": "text"}
+    outline = Outline(page)
+    assert {"Answers", "two", "three", "Match with a text", "layer 1", "row 2, column 3"} <= set(outline.text)
+    assert outline.text.count(HOSTILE) == 3 and all(attributes.get("src") != "x" for _, attributes in outline.tags)
+    assert "UMAP and t-SNE maps, attention of single heads" in outline.text
+    assert said_to_the_script(report(explorable))["opened"] == {}
+    assert any("answers and X-ray" in text for text in Outline(report(explorable)).text)
+
+
+def test_what_the_picture_does_not_have_is_not_opened(explorable):
+    beyond = Opened(layer=5, compared=5, patch=16, mode="noise")
+    assert beyond.of(explorable.details[0]) == Opened()
+    lacking = dataclasses.replace(explorable.details[0], match=None, attention=None)
+    assert Opened(layer=4, patch=15, mode="text").of(lacking) == Opened(layer=4, patch=15)
+    assert Opened(mode="attention").of(lacking) == Opened() != Opened(mode="norm").of(lacking)
+
+
+def test_likeness_of_many_patches_is_nearly_exact_and_says_how_nearly():
+    """As many patches and layers as of ViT-L/14 at 336 px, with directions that fade as 1/k, and a common one."""
+    generator = torch.Generator().manual_seed(0)
+    states = torch.randn(25, 576, 300, generator=generator) / torch.arange(1, 301)
+    states += torch.randn(25, 1, 300, generator=generator) / 10
+    states[3, 7] = 0
+    found = sketch(states, SKETCH_BYTES)
+    assert found.codes.shape == (25, 576, SKETCH_BYTES // (25 * 576)) and 0.98 < found.held < 1
+    short = found.codes * found.scale[:, None]
+    worst = 0
+    for patch in (0, 7, 288, 575):
+        error = np.einsum("lpk,lk->lp", short, short[:, patch]) - patch_similarity(states, patch).numpy()
+        error[:, patch] = 0
+        worst = max(worst, abs(error).max())
+    assert worst <= found.off + 1e-5 and found.off < 0.02
+
+
+def test_likeness_is_off_by_less_than_its_quantisation_where_all_directions_fit():
+    states = torch.randn(3, 20, 8, generator=torch.Generator().manual_seed(0))
+    found = sketch(states, SKETCH_BYTES)
+    assert found.codes.shape == (3, 20, 8) and found.held > 0.9999 and found.off < 0.01
+    assert sketch(torch.ones(2, 5, 4), 1).codes.shape == (2, 5, 1)  # one direction in any case
+    assert sketch(torch.zeros(2, 5, 4), 100).off == 0
 
 
 def test_padding_is_told(found):

@@ -15,7 +15,7 @@ function make(tag, properties, ...children) {
 }
 
 function notice(text) {
-  $(".notice").textContent = text;
+  $(".notice").textContent = text.replace(/[\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
   $(".notice").hidden = !text;
 }
 
@@ -159,6 +159,8 @@ function drawEncoder() {
       `patches of ${info.patch_px} px, ${(info.parameters / 1e6).toFixed(1)} million weights; ${info.dtype} on ${info.device}. ` +
       info.layer_note
     : "No encoder is loaded yet.";
+  $(".keep").hidden = !(props.choosable && info && said.phase === "loading");
+  $(".keep").textContent = `Cancel loading, keep ${info?.title}`;
   for (const button of element.querySelectorAll(".known button")) {
     button.setAttribute("aria-current", button.dataset.id === info?.id);
   }
@@ -212,6 +214,7 @@ $(".choose").addEventListener("submit", (event) => {
   waited = true;
   trigger("encoder_asked", { id });
 });
+$(".keep").addEventListener("click", () => trigger("encoder_asked", { id: props.status.in_use }));
 follow(document, "dragover", (event) => {
   if (!dragsFiles(event)) return;
   event.preventDefault();

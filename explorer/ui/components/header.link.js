@@ -2,12 +2,18 @@
 
 let linkAsked = 0;
 
+// What is chosen on the page.
+function chosen() {
+  const { layer, patch, compared, mode } = window.vle ?? {};
+  const known = Object.entries({ layer, patch: patch >= 0 ? patch : undefined, compared, mode });
+  return Object.fromEntries(known.filter(([, value]) => value !== undefined));
+}
+
 function askLink() {
   const open = [...document.querySelectorAll('[role="tab"][aria-selected="true"]')].map((tab) => tab.textContent.trim());
   const tab = (props.tabs ?? []).find(({ title }) => open.includes(title))?.id ?? "";
-  const { layer, patch, compared, mode } = window.vle ?? {};
-  const shown = { layer, patch: patch >= 0 ? patch : undefined, compared: mode === "change" ? compared : undefined, mode };
-  const said = Object.fromEntries(Object.entries(shown).filter(([, value]) => value !== undefined));
+  const said = chosen();
+  if (said.mode !== "change") delete said.compared;
   trigger("link_asked", { ...said, tab: tab === "layers" ? "" : tab, asked: ++linkAsked });
 }
 
@@ -45,7 +51,8 @@ function saveReport() {
 
 $(".report").addEventListener("click", () => {
   reporting(true);
-  trigger("report_asked", {});
+  const { basis, text, tables } = window.vle ?? {};
+  trigger("report_asked", { ...chosen(), basis, text, tables: tables?.() });
 });
 follow(document, "vle-unreported", () => reporting(false));
 watch("report", saveReport);

@@ -43,7 +43,7 @@ function drawLayer() {
   readOut();
   markFilm();
   paintAxes();
-  window.vle = { ...window.vle, layer: S.layer, patch: S.patch, compared: S.from, mode: S.mode };
+  window.vle = { ...window.vle, layer: S.layer, patch: S.patch, compared: S.from, mode: S.mode, basis: S.basis, text: D.text?.said };
 }
 
 function paintLegend() {
@@ -289,7 +289,7 @@ function tell() {
   $(".badge").textContent = D.live ? `live${times}` : "precomputed";
   $(".badge").dataset.live = D.live;
   $(".badge").title = `${D.encoder.title} on ${D.encoder.device}, ${D.encoder.dtype}. ${D.encoder.layer_note}`;
-  const seen = `${D.name}: seen as ${width} × ${height} px in ${D.rows} × ${D.columns} patches${fits[D.fit] ?? ""}.`;
+  const seen = `${apart(D.name)}: seen as ${width} × ${height} px in ${D.rows} × ${D.columns} patches${fits[D.fit] ?? ""}.`;
   $(".notes").textContent = [seen, ...D.notes.map((note) => `Note: ${note}.`.replace("..", ".")), D.encoder.knows, D.credit]
     .filter(Boolean)
     .join(" ");
