@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHOWN = 3  # candidates named in a line
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # told apart by all (Okabe and Ito 2008)
+PATTERNS = ("", "/", "x", ".", "-", "+")
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,25 @@ class Answers:
         ]
         names = ["checkpoint", "reads", "answer", "candidate", "probability", "seconds", "error"]
         return pd.DataFrame(rows, columns=names)
+
+    def figure(self) -> Any:
+        """The candidates' probabilities as a plotly figure: a group of bars a candidate, a colour and a pattern a checkpoint."""
+        import plotly.graph_objects as go
+
+        bars = [
+            go.Bar(
+                x=[html.escape(candidate) for candidate, _ in reply.probabilities],
+                y=[probability for _, probability in reply.probabilities],
+                name=html.escape(f"{reply.checkpoint} ({reply.reads})"),
+                marker={"color": COLOURS[k % len(COLOURS)], "pattern": {"shape": PATTERNS[k % len(PATTERNS)]}},
+                hovertemplate="%{x}: %{y:.3f}<extra>%{fullData.name}</extra>",
+            )
+            for k, reply in enumerate(self.replies)
+            if reply.probabilities
+        ]
+        made = go.Figure(bars, {"title": {"text": html.escape(self.question)}, "barmode": "group", "height": 360})
+        made.update_xaxes(title="answer", type="category")
+        return made.update_yaxes(title="probability", range=[0, 1])
 
     def as_json(self) -> list[dict[str, Any]]:
         """Plain values for JSON, one entry a checkpoint."""

@@ -44,12 +44,16 @@ def test_all_built_in_checkpoints_are_asked_and_come_as_a_table(answerers, image
     assert list(table.columns[:5]) == ["checkpoint", "reads", "answer", "candidate", "probability"]
     assert np.allclose(table.groupby("checkpoint").probability.sum(), 1) and len(table) == 8
     assert found.picture == "scene.png" and "mini-fused" in found._repr_html_()
+    bars = found.figure().data
+    assert [bar.name.split(" (")[0] for bar in bars] == [reply.checkpoint for reply in found.replies]
+    assert all(bar.x == ("yes", "no") and sum(bar.y) == pytest.approx(1) for bar in bars)
 
 
 def test_hostile_texts_stay_text():
     reply = Reply(HOSTILE, (), HOSTILE, text=HOSTILE, probabilities=((HOSTILE, 1.0),), done=True)
-    page = Answers(HOSTILE, HOSTILE, (reply,))._repr_html_()
-    assert "<img" not in page and "&lt;img" in page
+    answers = Answers(HOSTILE, HOSTILE, (reply,))
+    for page in (answers._repr_html_(), answers.figure().to_json()):
+        assert "<img" not in page and "&lt;img" in page
 
 
 def test_what_cannot_be_asked(answerers, image, tmp_path):
