@@ -28,6 +28,8 @@ THUMB_PX = 192
 MOST_THUMBS = 12  # drawn for one request
 KEPT_THUMBS = 800  # about 10 kB each
 LONGEST_ID = 80
+UNANSWERED = "() => document.dispatchEvent(new CustomEvent('vle-failures-unanswered'))"
+UNDRAWN = "() => document.dispatchEvent(new CustomEvent('vle-failures-undrawn'))"
 
 
 class FailuresTab:
@@ -65,8 +67,10 @@ class FailuresTab:
         """Listen to the view and to the first screen's case."""
         self._update = page.update
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        self.view.wanted(self.find, None, self.view, trigger_mode="always_last", **quiet)
-        self.view.thumbs_asked(self.draw, None, self.view, trigger_mode="multiple", **quiet)
+        found = self.view.wanted(self.find, None, self.view, trigger_mode="always_last", **quiet)
+        found.failure(None, None, None, js=UNANSWERED, api_visibility="private")
+        drawn = self.view.thumbs_asked(self.draw, None, self.view, trigger_mode="multiple", **quiet)
+        drawn.failure(None, None, None, js=UNDRAWN, api_visibility="private")
         self.view.case_opened(self.open_case, page.session, page.outputs, trigger_mode="once", **quiet)
         add_case_endpoints(self.context)
         if self.first:

@@ -13,6 +13,9 @@ from explorer.ui.context import Context, Json
 from explorer.ui.session import Session
 from explorer.ui.tabs import Wiring
 
+UNANSWERED = "() => document.dispatchEvent(new CustomEvent('vle-results-unanswered'))"
+UNPAIRED = "() => document.dispatchEvent(new CustomEvent('vle-pair-unanswered'))"
+
 
 class ResultsTab:
     """The view and its handlers."""
@@ -35,8 +38,10 @@ class ResultsTab:
     def wire(self, page: Wiring) -> None:
         """Listen to the view."""
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        self.view.results_asked(self.tell, None, self.view, trigger_mode="once", **quiet)
-        self.view.pair_chosen(self.compare, None, self.view, trigger_mode="always_last", **quiet)
+        told = self.view.results_asked(self.tell, None, self.view, trigger_mode="once", **quiet)
+        told.failure(None, None, None, js=UNANSWERED, api_visibility="private")
+        compared = self.view.pair_chosen(self.compare, None, self.view, trigger_mode="always_last", **quiet)
+        compared.failure(None, None, None, js=UNPAIRED, api_visibility="private")
 
     def tell(self) -> Any:
         """Everything that is stored, once."""

@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import stored_family
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium")
@@ -91,27 +93,18 @@ def vit(tmp_path_factory):
     return str(tmp_path_factory.getbasetemp() / "e2e0" / "vit")
 
 
-@pytest.fixture(scope="session")
-def address(tmp_path_factory):
-    """Start ``app.py`` and wait for its port."""
+@contextmanager
+def serving(folder, flags, script="app.py"):
+    """Start the page and wait for its port; ``folder`` is for its log and uploads."""
     if CHROMIUM is None:
         pytest.skip("chromium is not installed: apt-get install chromium")
-    folder = tmp_path_factory.mktemp("e2e")
-    save_clip(folder / "clip")
-    save_vit(folder / "vit")
-    save_examples(folder / "examples")
-    save_checkpoints(folder / "checkpoints")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    flags = ["--port", str(port), "--encoder", str(folder / "clip"), "--device", "cpu", "--no-warm-up"]
-    flags += ["--examples", str(folder / "examples"), "--precomputed", str(folder / "none")]
-    flags += ["--checkpoints", str(folder / "checkpoints")]
+    command = [sys.executable, script, "--port", port, "--device", "cpu", "--no-warm-up", *flags]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "GRADIO_TEMP_DIR": str(folder / "uploads")}
     log = (folder / "log").open("w+")
-    server = subprocess.Popen(
-        [sys.executable, "app.py", *flags], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
-    )
+    server = subprocess.Popen(list(map(str, command)), cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:
         wait_for(f"http://127.0.0.1:{port}/", server, log)
         yield f"http://127.0.0.1:{port}/"
@@ -119,6 +112,45 @@ def address(tmp_path_factory):
         server.terminate()
         server.wait(20)
         log.close()
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory):
+    """The page with a random encoder and random checkpoints, and nothing stored."""
+    folder = tmp_path_factory.mktemp("e2e")
+    save_clip(folder / "clip")
+    save_vit(folder / "vit")
+    save_examples(folder / "examples")
+    save_checkpoints(folder / "checkpoints")
+    flags = ["--encoder", folder / "clip", "--examples", folder / "examples", "--precomputed", folder / "none"]
+    with serving(folder, [*flags, "--checkpoints", folder / "checkpoints"]) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """Folder of a made-up family's stored answers, and what is in it."""
+    folder = tmp_path_factory.mktemp("stored")
+    held, sweep = stored_family.save_family(folder, n=24)
+    return folder, held, sweep
+
+
+@pytest.fixture(scope="module")
+def stored_address(stored, tmp_path_factory):
+    """The page with those answers; its encoder and checkpoints are the built-in ones."""
+    with serving(tmp_path_factory.mktemp("app"), ["--precomputed", stored[0]]) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def hostile_address(tmp_path_factory):
+    """The page with models that answer with hostile text."""
+    folder = tmp_path_factory.mktemp("hostile")
+    save_clip(folder / "clip")
+    save_examples(folder / "examples")
+    flags = ["--encoder", folder / "clip", "--examples", folder / "examples", "--precomputed", folder / "none"]
+    with serving(folder, flags, script="tests/e2e/hostile_app.py") as url:
+        yield url
 
 
 def wait_for(url, server, log):

@@ -1,5 +1,13 @@
 """Steps that several browser tests share."""
 
+import gzip
+from pathlib import Path
+
+AXE = gzip.decompress((Path(__file__).parent / "vendor" / "axe-4.14.1.min.js.gz").read_bytes()).decode()
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+HOSTILE = "<img src=x onerror=alert(1)> ${alert(2)} שלום \u2069\u202e{{alert(3)}} dogs"
+OURS = ".html-container"  # every component of ours is in one; Gradio's own controls are not ours to mend
+
 
 def open_tab(page, name):
     """Open a tab from its bar or, where the window is too narrow for it, from the menu beside the bar."""
@@ -16,3 +24,19 @@ def open_tab(page, name):
     page.wait_for_function(
         "() => [...document.querySelectorAll('.html-container')].filter((one) => one.offsetParent).length > 1"
     )
+
+
+def violations(page, where):
+    """What axe finds in our components, in light and in dark: one line a rule and element."""
+    wrong = []
+    for dark in (False, True):
+        page.evaluate("dark => document.body.classList.toggle('dark', dark)", dark)
+        page.wait_for_timeout(300)  # drawings and colours that fade follow
+        found = page.evaluate(
+            "([rules, ours]) => axe.run({ include: [[ours]] }, { runOnly: rules, resultTypes: ['violations'] }).then((said) =>"
+            " said.violations.flatMap((rule) => rule.nodes.map((node) => rule.id + ' ' + node.target.join(' ') + ' '"
+            " + node.html.slice(0, 120))))",
+            [RULES, OURS],
+        )
+        wrong += [f"{where}, {'dark' if dark else 'light'}: {one}" for one in dict.fromkeys(found)]
+    return wrong

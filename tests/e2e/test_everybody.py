@@ -1,27 +1,11 @@
 """Everybody can use the page: rules of WCAG 2.2 AA, the keyboard, a phone's width, reduced motion, a small first view."""
 
-import gzip
 import re
-from pathlib import Path
 
 import pytest
-from page_steps import open_tab
+from page_steps import AXE, open_tab, violations
 
-AXE = gzip.decompress((Path(__file__).parent / "vendor" / "axe-4.14.1.min.js.gz").read_bytes()).decode()
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 MOST_BYTES = 600_000
-OURS = ".html-container"  # every component of ours is in one; Gradio's own controls are not ours to mend
-
-
-def violations(page):
-    """What axe finds in our components: one line a rule and element."""
-    found = page.evaluate(
-        "([rules, ours]) => axe.run({ include: [[ours]] }, { runOnly: rules, resultTypes: ['violations'] }).then((said) =>"
-        " said.violations.flatMap((rule) => rule.nodes.map((node) => rule.id + ' ' + node.target.join(' ') + ' '"
-        " + node.html.slice(0, 120))))",
-        [RULES, OURS],
-    )
-    return list(dict.fromkeys(found))
 
 
 def tabs(page):
@@ -34,9 +18,7 @@ def test_axe_finds_nothing_in_light_and_dark_on_any_tab_and_nothing_scrolls_side
     wrong = []
     for name in tabs(page):
         open_tab(page, name)
-        for dark in (False, True):
-            page.evaluate("dark => document.body.classList.toggle('dark', dark)", dark)
-            wrong += [f"{name}, {'dark' if dark else 'light'}: {one}" for one in violations(page)]
+        wrong += violations(page, name)
         page.set_viewport_size({"width": 375, "height": 800})
         page.wait_for_function("() => innerWidth === 375")
         width = page.evaluate(

@@ -1,62 +1,18 @@
 """What a visitor does with stored cases and results: the first screen, the tabs Failures and Results."""
 
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
-import stored_family
 from page_steps import open_tab
 from playwright.sync_api import expect
 
-ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 240_000
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory):
-    """Folder of a made-up family's stored answers."""
-    folder = tmp_path_factory.mktemp("stored")
-    held, sweep = stored_family.save_family(folder, n=24)
-    return folder, held, sweep
-
-
-@pytest.fixture(scope="module")
-def address(stored, tmp_path_factory):
-    """The page with those answers; its encoder is the built-in one."""
-    if shutil.which("chromium") is None:
-        pytest.skip("chromium is not installed: apt-get install chromium")
-    folder = tmp_path_factory.mktemp("app")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/"
-    flags = ["--port", url.split(":")[2].strip("/"), "--device", "cpu", "--no-warm-up", "--precomputed", str(stored[0])]
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "GRADIO_TEMP_DIR": str(folder)}
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen([sys.executable, "app.py", *flags], cwd=ROOT, env=environment, stdout=log, stderr=log)
-        try:
-            wait_for(url, server)
-            yield url
-        finally:
-            server.terminate()
-            server.wait(20)
-
-
-def wait_for(url, server):
-    end = time.monotonic() + SECONDS / 1000
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.2)
-    pytest.fail("app.py did not open its port")
+def address(stored_address):
+    return stored_address
 
 
 def question_in_answers(page):
@@ -65,6 +21,44 @@ def question_in_answers(page):
         "aria-selected", "true", timeout=SECONDS
     )
     return page.locator("#answers-view .question")
+
+
+def lines_of(page, where):
+    """Lines of the table that a figure's menu saves."""
+    page.locator(f"{where} summary").click()
+    with page.expect_download(timeout=SECONDS) as download:
+        page.locator(where).get_by_role("button", name="CSV").click()
+    return Path(download.value.path()).read_text("utf-8").splitlines()
+
+
+def test_every_tab_says_what_it_shows_and_unfolds_a_longer_explanation(open_page):
+    page = open_page(live=False)
+    page.get_by_role("tab").first.wait_for(timeout=SECONDS)
+    names = list(dict.fromkeys(name.strip() for name in page.get_by_role("tab").all_inner_texts()))
+    assert len(names) == 6
+    for name in names:
+        open_tab(page, name)
+        what = page.locator(".html-container .what:visible").last
+        expect(what.locator("[class$=short]")).to_contain_text(re.compile(r"\w+.{20,}[.?]$"), timeout=SECONDS)
+        long, button = what.locator("[class$=long]"), what.locator("button[aria-expanded]")
+        expect(long).to_be_hidden()
+        button.press("Enter")
+        expect(long).to_be_visible()
+        assert len(long.inner_text()) > 150 and button.get_attribute("aria-expanded") == "true", name
+
+
+def test_a_request_that_fails_is_told_and_can_be_asked_again(open_page):
+    page = open_page(live=False)
+    open_tab(page, "Failures")
+    expect(page.locator(".fv .case").first).to_be_visible(timeout=SECONDS)
+    page.evaluate("document.querySelector('.fv').classList.add('busy')")
+    page.evaluate("document.dispatchEvent(new CustomEvent('vle-failures-unanswered'))")
+    expect(page.locator(".fv.busy")).to_have_count(0)
+    expect(page.locator(".fv-problem")).to_contain_text("try again")
+    page.evaluate("document.dispatchEvent(new CustomEvent('vle-results-unanswered'))")
+    open_tab(page, "Results")
+    expect(page.locator(".rv .finding")).to_have_count(6, timeout=SECONDS)
+    expect(page.locator(".rv .again")).to_be_hidden()
 
 
 @pytest.mark.quick
@@ -99,6 +93,8 @@ def test_failures_by_pointer_and_by_keyboard(open_page, stored):
     for chance in page.locator(".fv .case .chance").all_inner_texts():
         assert int(chance.split()[0]) >= 50
     page.locator("input[name=fv-look][value=table]").check(force=True)
+    assert len(lines_of(page, ".take-cases")) == 1 + page.locator(".fv tbody tr").count()
+    assert "only first right" in lines_of(page, ".take-whole")[0]
     page.locator("th button[data-sort=truth]").press("Enter")
     expect(page.locator("th[aria-sort=ascending]")).to_have_count(1, timeout=SECONDS)
     row = page.locator(".fv tbody tr").first
@@ -134,11 +130,8 @@ def test_results_are_read_by_keyboard_and_pairs_compared(open_page, stored):
     page.select_option(".rv .second", "mini-l3")
     expect(page.locator(".pair-said")).to_contain_text("(mini-l3). All tasks:", timeout=SECONDS)
     expect(page.locator(".paper-said")).to_contain_text("arXiv 2504.21447")
-    page.locator(".take-sweep summary").click()
-    with page.expect_download(timeout=SECONDS) as download:
-        page.locator(".take-sweep").get_by_text("CSV", exact=False).first.click()
-    lines = Path(download.value.path()).read_text("utf-8").splitlines()
-    assert len(lines) >= 1 + len(stored[2].tables["accuracy"])
+    assert len(lines_of(page, ".take-sweep")) == 1 + len(stored[2].tables["accuracy"])
+    assert len(lines_of(page, ".take-findings")) > 6
     page.set_viewport_size({"width": 375, "height": 800})
     expect(page.locator(".rv .curve")).to_be_visible()
     page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")

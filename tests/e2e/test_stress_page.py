@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from page_steps import open_tab
@@ -67,6 +68,24 @@ def answered(page):
     """Wait until all rows are there, and say what they hold."""
     wait(page, "all('.row').length >= 2 && all('.row').every((row) => row.dataset.done === 'true')")
     return inside(page, ".row").all_inner_texts()
+
+
+def saved(page, where, way):
+    """The bytes of a figure that is saved in a way."""
+    if not inside(page, f"{where} details").evaluate("menu => menu.open"):
+        inside(page, f"{where} summary").click()
+    with page.expect_download() as found:
+        inside(page, where).get_by_role("button", name=way, exact=True).click()
+    return Path(found.value.path()).read_bytes()
+
+
+def table(page, where):
+    return list(csv.reader(io.StringIO(saved(page, where, "CSV").decode())))
+
+
+def drawing(page, where):
+    """The words in a figure that is saved as SVG."""
+    return " ".join(ElementTree.fromstring(saved(page, where, "SVG")).itertext())
 
 
 @pytest.mark.quick
@@ -158,11 +177,12 @@ def test_a_staircase_runs_with_a_chart_a_table_and_a_file_and_is_cancelled(open_
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     assert text(page, ".readout").startswith("2 there: ")
-    with page.expect_download() as saved:
-        inside(page, ".exports .csv").click()
-    head, *rows = csv.reader(io.StringIO(Path(saved.value.path()).read_text()))
+    head, *rows = table(page, ".take-sweep")
     assert head[:4] == ["true number", "checkpoint", "n", "mean said"] and len(rows) == 10 * len(lines)
     assert inside(page, ".numbers tbody tr").count() == len(rows)
+    said = drawing(page, ".take-sweep")
+    assert all(line.split(" · ")[0] in said for line in lines)  # the names of the lines
+    assert "2 layouts of each, seed 1, ground invented" in said and "mean number said" in said
     page.fill("#stress-view .layouts", "30")
     inside(page, ".run").click()
     wait(page, "one('.bar').value > 0 && one('.bar').value < 1")
@@ -186,6 +206,10 @@ def test_one_thing_changed_parts_the_features_layer_by_layer(open_stress):
     assert re.match(r"Layer 17: \S+ at what changed, \S+ elsewhere", text(page, ".parting-readout"))
     assert "layer 17 of 24" in text(page, ".layer-out")
     wait(page, "all('.flips tbody tr td:last-child').every((cell) => /stays|flips/.test(cell.textContent))")
+    assert len(table(page, ".take-parting")) == 1 + 25 and len(table(page, ".take-pair")) == 1 + 144
+    head, *rows = table(page, ".take-flips")
+    assert head[3:5] == ["answer before", "probability before"] and len(rows) == inside(page, ".flips tbody tr").count()
+    assert "at what changed" in drawing(page, ".take-parting") and "The car came in" in drawing(page, ".take-pair")
 
 
 def test_a_phone_shows_every_view_without_sideways_scroll(open_stress):

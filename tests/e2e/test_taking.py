@@ -1,5 +1,6 @@
 """What a visitor takes away from the page."""
 
+import base64
 import csv
 import io
 import zipfile
@@ -88,7 +89,12 @@ def test_a_link_reopens_the_view(open_page, address):
 
 
 def test_the_report_opens_from_disk_without_a_network(open_page, browser, tmp_path):
-    page = open_page()
+    page = open_page(query="?layer=5&compared=2&patch=7&mode=text")
+    page.locator(".for-text .text").fill("red circle")
+    page.locator(".for-text .text").press("Enter")
+    page.wait_for_function("window.vle?.text === 'red circle'")
+    table = {"title": "Answers", "columns": ["answer", "right"], "rows": [["<b>two</b>", True]]}
+    page.evaluate("(table) => (window.vle.tables = () => [table])", table)
     with page.expect_download() as found:
         page.get_by_role("button", name="Save report").click()
     file = tmp_path / found.value.suggested_filename
@@ -102,6 +108,12 @@ def test_the_report_opens_from_disk_without_a_network(open_page, browser, tmp_pa
     report.on("request", lambda asked: asked.url.startswith(("file:", "data:")) or wrong.append(asked.url))
     report.goto(file.as_uri())
     report.locator(".strip.live button").nth(LAYERS - 1).wait_for()
+    said = report.locator(".said").inner_text()
+    assert "Layer 5, Match with a text" in said and "“red circle”" in said and "row 1, column 8" in said
+    chosen = dict(zip(report.locator("dt").all_inner_texts(), report.locator("dd").all_inner_texts(), strict=True))
+    assert chosen["text matched"] == "red circle" and chosen["layer"] == "5" and chosen["compared with"] == "layer 2"
+    assert report.locator(".said-table td").all_inner_texts() == ["<b>two</b>", "True"]
+    report.locator(".look select").select_option("pca")
     pixels = "document.querySelector('canvas.big').toDataURL()"
     before = report.evaluate(pixels)
     report.locator(".strip.live button").nth(3).click()
@@ -109,10 +121,18 @@ def test_the_report_opens_from_disk_without_a_network(open_page, browser, tmp_pa
     report.locator(".look select").select_option("similar")
     report.locator("canvas.big").focus()
     report.keyboard.press("ArrowLeft")
-    assert ", 1.00." in report.locator(".said").inner_text()
+    assert (
+        ", 1.00." in report.locator(".said").inner_text() and "is off by more" in report.locator(".said").inner_text()
+    )
+    look = report.evaluate("data.looks[0]")
+    codes, scale = (base64.b64decode(look[name]) for name in ("sketch", "scale"))
+    scale = np.frombuffer(scale, "<f4").reshape(LAYERS, -1)
+    short = np.frombuffer(codes, np.int8).reshape(LAYERS, 144, -1)[18] * scale[18]
+    alike = report.evaluate("Array.from(alike(unpack(data.looks[0]), 18, 7))")
+    assert np.allclose(alike, np.where(np.arange(144) == 7, 1, short @ short[7]), atol=1e-4)
     report.locator("figure.main svg.lrs > rect").nth(3 * LAYERS + 18).click()
     assert "Layer 18, Change between layers" in report.locator(".said").inner_text()
-    for mode in ("joint", "each", "attention", "norm"):
+    for mode in ("pca", "each", "attention", "norm"):
         report.locator(".look select").select_option(mode)
     assert "Layer 18: rank" in report.locator(".facts").inner_text() and "Tokens of layer 18" in report.content()
     assert "clip" in report.locator("dl").inner_text() and "torch " in report.locator("dl").inner_text()

@@ -45,8 +45,17 @@ def test_events_can_be_listened_to():
         _ = view.never_heard_of
 
 
+@pytest.mark.parametrize("name", ["layers", "tokens", "answers", "failures", "stress", "results"])
+def test_every_tab_has_a_line_and_a_longer_explanation_to_unfold(name):
+    html = joined(f"{name}_view.html")
+    [what] = re.findall(r'<div class="what">.*?</p>(?:\s*<div[^>]*>.*?</div>)?', html, re.S)
+    assert re.search(r'class="(tk-)?short"', what) and 'aria-expanded="false"' in what
+    assert re.search(r'class="(tk-)?long" hidden', html)
+
+
 def test_every_control_has_a_label():
-    for name in ("layers_view.html", "header.html", "stress_view.html", "answers_view.html"):
+    names = ("layers_view", "header", "stress_view", "answers_view", "tokens_view", "failures_view", "results_view")
+    for name in (f"{name}.html" for name in names):
         html = joined(name)
         for control in re.findall(r"<(?:input|select)[^>]*>", html):
             named = "aria-label" in control or re.search(

@@ -45,6 +45,17 @@ def tab(context):
     return made
 
 
+def test_the_page_is_told_of_every_request_that_fails(context):
+    with gr.Blocks() as page:
+        for made in (FailuresTab(context), ResultsTab(context)):
+            session = gr.State()
+            made.build(session)
+            made.wire(SimpleNamespace(session=session, outputs=[session], update=None))
+    told = "".join(str(one.js) for one in page.fns.values())
+    for name in ("failures-unanswered", "failures-undrawn", "results-unanswered", "pair-unanswered"):
+        assert f"vle-{name}" in told
+
+
 def event(**data):
     return gr.EventData(None, data)
 

@@ -97,7 +97,7 @@ function lineBars(reply, truth) {
     const isTrue = wanted !== undefined && name.toLowerCase() === wanted;
     list.append(make(
       "div", { className: `bar-row${isTrue ? " is-true" : ""}` },
-      make("span", { textContent: `${isTrue ? "▸ " : ""}${name}`, title: name, dir: "auto" }), make("i", {}, bar), make("span", { textContent: percent(share) }),
+      make("span", { title: name }, isTrue ? "▸ " : "", make("bdi", { textContent: name })), make("i", {}, bar), make("span", { textContent: percent(share) }),
     ));
   }
   const hidden = reply.probabilities.length - rows.length;

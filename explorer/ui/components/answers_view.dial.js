@@ -92,7 +92,7 @@ function paintDial() {
   $(".dial-add").disabled = !reply?.done || Boolean(reply.error);
   $(".dial-trail").hidden = S.trail.length < 2;
   $(".dial-trail").replaceChildren(...S.trail.map((one) => make(
-    "li", {}, document.createTextNode(`${one.layers.join(" + ")} → `), make("b", { textContent: short(one.answer) }),
+    "li", {}, document.createTextNode(`${one.layers.join(" + ")} → `), make("b", {}, make("bdi", { textContent: short(one.answer) })),
     typeof one.right === "boolean" ? document.createTextNode(one.right ? " ✓" : " ✗") : null,
   )));
 }

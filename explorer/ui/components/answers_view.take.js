@@ -1,6 +1,6 @@
 // What can be taken away of this view: the cards, and the X-ray, as figures and as tables.
 
-const madeOf = (question) => `${D.name}: “${question}” Live, one picture.`;
+const madeOf = (question) => `${apart(D.name)}: “${apart(question)}” Live, one picture.`;
 
 // One row a checkpoint and candidate.
 function cardsTable() {
@@ -36,4 +36,14 @@ function listenToTaking() {
     caption: () => `${madeOf(S.xray.question)} Read by ${S.xray.checkpoint}, layer by layer. ${$(".xray-sum").textContent}`,
     table: xrayTable,
   });
+  window.vle = { ...window.vle, tables: reportTables };
+}
+
+// What a saved report takes along.
+function reportTables() {
+  const about = (what, question) => `${what} about ${D.name}: ${question}`;
+  return [
+    S.said?.over && S.asked && { title: about("Answers", S.asked.question), ...cardsTable() },
+    S.xray?.over && { title: about("X-ray", S.xray.question), ...xrayTable() },
+  ].filter(Boolean);
 }

@@ -93,7 +93,8 @@ function summary(said) {
   return parts.join(" ");
 }
 
-const short = (text) => (text.length > 60 ? `${[...text].slice(0, 60).join("")}…` : text);
+// Text of a model or of a person, as part of a sentence of ours.
+const short = (text) => apart(text.length > 60 ? `${[...text].slice(0, 60).join("")}…` : text);
 
 // Two canvases of the page are drawn at the screen's own resolution.
 function sharpCanvas(canvas, width, height) {

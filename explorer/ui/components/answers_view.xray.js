@@ -66,7 +66,7 @@ function paintXray() {
   xrayMap.setAttribute("height", height);
   const made = [];
   rows.forEach((row, at) => {
-    const text = `${row.isTrue ? "▶ " : ""}${row.name.length > 18 ? `${row.name.slice(0, 17)}…` : row.name}`;
+    const text = `${row.isTrue ? "▶ " : ""}${apart(row.name.length > 18 ? `${row.name.slice(0, 17)}…` : row.name)}`;
     made.push(shape("text", { x: left - 8, y: y(at) + 16, class: `row-name${row.isTrue ? " true" : ""}`, "text-anchor": "end" }, text));
   });
   said.columns.forEach((layers, column) => rows.forEach((_, row) => made.push(...cellShapes(said, column, row))));
@@ -154,7 +154,7 @@ function xraySentence({ column, row }) {
   const share = plan.share(column, row);
   const own = (said.trained ?? []).filter((one) => one.column === column).map((one) => `; ${one.checkpoint}, trained for it alone: “${short(one.answer)}”`);
   const value = Number.isNaN(share) ? "not computed yet" : percent(share);
-  return `${titleOf(layers)}: “${plan.rows[row].name}” ${value}${plan.rows[row].isTrue ? " (the right answer)" : ""}${said.answers[column] ? `; it answers “${short(said.answers[column])}”` : ""}${own.join("")}`;
+  return `${titleOf(layers)}: “${apart(plan.rows[row].name)}” ${value}${plan.rows[row].isTrue ? " (the right answer)" : ""}${said.answers[column] ? `; it answers “${short(said.answers[column])}”` : ""}${own.join("")}`;
 }
 
 function readXray() {

@@ -6,9 +6,11 @@ const SUBJECT = { all: "all tasks", count: "counts", total: "how many things the
 const wish = { task: "", first: "", second: "", outcome: "second", sure: 0, sort: "sure", descending: true, page: 0 };
 const pictures = new Map(); // data URLs by case
 const KEPT = 240;
+const AGAIN_MS = 5000;
 let D = null; // what is on show
 let number = 0; // of the newest request
 let awaited = new Set(); // cases whose picture is being drawn
+let retried = false; // whether pictures that did not come were asked for once more
 let focusTo = null; // what gets the focus once the answer is there
 
 const percent = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(1)} %` : "–");
@@ -26,25 +28,35 @@ function make(tag, fields = {}, ...children) {
 function ask(change = {}) {
   Object.assign(wish, { page: 0 }, change);
   root.classList.add("busy");
+  waiting("Reading the stored answers …");
   trigger("wanted", { ...wish, number: ++number });
+}
+
+// What stands in place of the cases while there are none.
+function waiting(text, over = false) {
+  $(".empty .spinner").hidden = over;
+  $(".again").hidden = true;
+  $(".empty-text").textContent = text;
+}
+
+function problem(text) {
+  if (!D && text) return waiting(text, true);
+  $(".fv-problem").textContent = text;
+  $(".fv-problem").hidden = !text;
+}
+
+function unanswered() {
+  root.classList.remove("busy");
+  problem("The stored answers could not be read just now: try again.");
+  $(".again").hidden = Boolean(D);
 }
 
 function receive() {
   const value = props.value;
   if (!value || (value.number !== undefined && value.number < number)) return; // an answer to an older request
   root.classList.remove("busy");
-  const told = $(".fv-problem");
-  if (value.problem) {
-    if (!D) {
-      $(".empty .spinner").hidden = true;
-      $(".empty-text").textContent = value.problem;
-      return;
-    }
-    told.textContent = value.problem;
-    told.hidden = false;
-    return;
-  }
-  told.hidden = true;
+  if (value.problem) return problem(value.problem);
+  problem("");
   D = value;
   Object.assign(wish, D.wanted, { page: D.page });
   root.classList.remove("empty-yet");
@@ -141,7 +153,7 @@ const chance = (said) => `${Math.round(100 * said.chance)} %`;
 
 function saidBy(id, said) {
   return make("span", { className: "said", title: `${reads(id)} (${id})` }, mark(said.right),
-    make("span", { className: "text" }, `${reads(id)}: `, make("b", { textContent: said.said || "(nothing)" })),
+    make("span", { className: "text" }, `${reads(id)}: `, make("b", {}, make("bdi", { textContent: said.said || "(nothing)" }))),
     make("span", { className: "chance", textContent: chance(said) }));
 }
 
@@ -185,7 +197,7 @@ function drawTable() {
     ...D.cases.map((one) => {
       const open = make("button", { type: "button", className: "open", textContent: one.question });
       const cell = (text, className = "") => make("td", { className, textContent: text });
-      const answer = (said) => make("td", {}, mark(said.right), ` ${said.said || "(nothing)"}`);
+      const answer = (said) => make("td", {}, mark(said.right), " ", make("bdi", { textContent: said.said || "(nothing)" }));
       const row = make("tr", { title: "Open this case in Answers and ask it live" }, make("td", {}, open), cell(one.truth), answer(one.first),
         cell(chance(one.first), "number wide"), answer(one.second), cell(chance(one.second), "number wide"), cell(one.seed, "number wide"));
       row.dataset.case = one.id;
@@ -227,7 +239,14 @@ function showPicture(image) {
   if (url) Object.assign(image, { src: url, alt: image.dataset.name });
 }
 
+function undrawn() {
+  awaited.clear();
+  if (!retried) setTimeout(askPictures, AGAIN_MS);
+  retried = true;
+}
+
 function drawPictures() {
+  retried = false;
   for (const [id, url] of Object.entries(props.thumbs ?? {})) {
     pictures.set(id, url);
     awaited.delete(id);
@@ -255,7 +274,16 @@ function turn(step) {
   ask({ page: wish.page + step });
 }
 
+$(".again").addEventListener("click", () => ask());
+$(".unfold").addEventListener("click", () => {
+  const hidden = ($(".long").hidden = !$(".long").hidden);
+  $(".unfold").setAttribute("aria-expanded", !hidden);
+});
+
 root.classList.add("empty-yet");
+listenToTaking();
+follow(document, "vle-failures-unanswered", unanswered);
+follow(document, "vle-failures-undrawn", undrawn);
 new ResizeObserver(() => {
   if (element.clientWidth && !D && !number) ask();
 }).observe(element);

@@ -13,12 +13,12 @@ function show() {
   $(".fc-picture").src = D.picture;
   $(".fc-picture").alt = `Scene ${D.seed}`;
   $(".fc-lead").textContent = D.lead;
-  $(".fc-question").replaceChildren("“", make("b", { textContent: D.question }), `” True: ${D.truth}.`);
+  $(".fc-question").replaceChildren("“", make("b", {}, make("bdi", { textContent: D.question })), `” True: ${D.truth}.`);
   $(".fc-answers").replaceChildren(
     ...D.answers.map((one) => {
       const mark = make("span", { className: "mark", textContent: one.right ? "✓" : "✗", role: "img", ariaLabel: one.right ? "right:" : "wrong:" });
       mark.dataset.right = one.right;
-      return make("li", {}, mark, make("span", {}, `${one.reads} says `, make("b", { textContent: one.said }), ` (${Math.round(100 * one.chance)} % sure)`));
+      return make("li", {}, mark, make("span", {}, `${one.reads} says `, make("b", {}, make("bdi", { textContent: one.said })), ` (${Math.round(100 * one.chance)} % sure)`));
     }),
   );
   $(".how-often").textContent = D.how_often;

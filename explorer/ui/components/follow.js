@@ -8,6 +8,12 @@ function follow(target, kind, act) {
   });
 }
 
+// Text of a model or a name from outside within a sentence of ours: its direction of writing stays its own.
+function apart(text) {
+  const plain = text.replace(/[\u202a-\u202e\u2066-\u2069]/g, "");
+  return plain !== text || /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u.test(text) ? `\u2068${plain}\u2069` : text;
+}
+
 // -1 or 1 for "[" or "]" pressed outside a field, else 0.
 function layerStep(event) {
   const typing = event.target.closest?.("input[type=text], input[type=number], textarea, select, [contenteditable]");

@@ -44,7 +44,7 @@ function lrsTable() {
 
 function lrsCaption() {
   const what = $(".kind").selectedOptions[0].textContent;
-  const over = S.over === "all" && D.overall ? `mean over ${lrsShown().pictures} pictures` : D.name;
+  const over = S.over === "all" && D.overall ? `mean over ${lrsShown().pictures} pictures` : apart(D.name);
   return `Likeness of layers, ${what}, ${matrixShown().unit}, ${over}. ${settingsSaid()}`;
 }
 
@@ -54,14 +54,14 @@ function listenToTaking() {
     label: "the picture with its map",
     name: () => named(`${S.mode}-layer-${S.layer}`),
     parts: () => [$(".stage"), $(".left .legend")],
-    caption: () => `${D.name}, ${layerTitle(S.layer)}. ${mapSaid()} ${settingsSaid()}`,
+    caption: () => `${apart(D.name)}, ${layerTitle(S.layer)}. ${mapSaid()} ${settingsSaid()}`,
     table: () => patchTable([S.layer]),
   });
   exportButton($(".take-film"), {
     label: "the strip of all layers",
     name: () => named(`${S.mode}-all-layers`),
     parts: () => [film],
-    caption: () => `${D.name}, all layers. ${mapSaid()} ${settingsSaid()}`,
+    caption: () => `${apart(D.name)}, all layers. ${mapSaid()} ${settingsSaid()}`,
     table: () => patchTable([...Array(D.L).keys()]),
   });
   exportButton($(".take-lrs"), {

@@ -19,7 +19,7 @@ function receive() {
   if (!value) return;
   root.classList.remove("empty-yet");
   $(".empty").hidden = !value.problem;
-  $(".empty .spinner").hidden = true;
+  $(".empty .spinner").hidden = $(".again").hidden = true;
   $(".empty-text").textContent = value.problem ?? "";
   root.classList.toggle("nothing", Boolean(value.problem));
   D = value.problem ? null : value;
@@ -151,15 +151,18 @@ function drawDots() {
 
 function comparePair() {
   number += 1;
-  $(".pair-part").classList.add("busy");
   trigger("pair_chosen", { first: S.first, second: S.second, number });
+}
+
+function pairProblem(text) {
+  $(".rv-problem").hidden = !text;
+  $(".rv-problem").textContent = text;
 }
 
 function receivePair() {
   const pair = props.paired;
   if (!pair || !D || pair.number !== number) return;
-  $(".rv-problem").hidden = !pair.problem;
-  $(".rv-problem").textContent = pair.problem ?? "";
+  pairProblem(pair.problem ?? "");
   if (pair.problem) return;
   S.pair = pair;
   drawGaps();
@@ -236,19 +239,38 @@ for (const [selector, name, then] of [[".task", "task", drawAll], [".who", "who"
     then();
   });
 }
+$(".unfold").addEventListener("click", () => {
+  const hidden = ($(".long").hidden = !$(".long").hidden);
+  $(".unfold").setAttribute("aria-expanded", !hidden);
+});
+
+function askResults() {
+  asked = true;
+  $(".empty .spinner").hidden = false;
+  $(".again").hidden = true;
+  $(".empty-text").textContent = "Reading the stored results …";
+  trigger("results_asked", {});
+}
+
+function unanswered() {
+  $(".empty .spinner").hidden = true;
+  $(".again").hidden = false;
+  $(".empty-text").textContent = "The stored results could not be read just now: try again.";
+}
+
+$(".again").addEventListener("click", askResults);
 root.classList.add("empty-yet");
 new ResizeObserver(() => requestAnimationFrame(() => {
   if (!element.clientWidth) return;
-  if (!asked && !props.value) {
-    asked = true;
-    trigger("results_asked", {});
-  }
+  if (!asked && !props.value) askResults();
   if (element.clientWidth === width) return;
   width = element.clientWidth;
   drawAll();
 })).observe(element);
 new MutationObserver(() => D && S.who && element.clientWidth && drawConfusion()).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 listenToTaking();
+follow(document, "vle-results-unanswered", unanswered);
+follow(document, "vle-pair-unanswered", () => pairProblem("The two could not be compared just now: choose them again."));
 watch("value", receive);
 watch("paired", receivePair);
 receive();

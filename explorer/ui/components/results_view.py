@@ -6,7 +6,7 @@ import gradio as gr
 
 from explorer.ui.components.files import joined
 
-SCRIPTS = ("export.js", "results_view.chart.js", "results_view.tables.js", "results_view.js")
+SCRIPTS = ("export.js", "follow.js", "results_view.chart.js", "results_view.tables.js", "results_view.js")
 
 
 def results_view() -> gr.HTML:

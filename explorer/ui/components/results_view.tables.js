@@ -74,7 +74,28 @@ function sourceSaid() {
   return `Precomputed on ${date}: ${failures.command}; ${command}.`;
 }
 
+// One row a finding and way of asking.
+function findingsTable() {
+  const columns = ["finding", "verdict", "paper", "way", "verdict of this way", "first", "second", "task", "questions", "first accuracy", "second accuracy"];
+  columns.push("difference", "low", "high", "only first right", "only second right", "p", "p after Holm", "tasks ahead", "of tasks");
+  const rows = D.findings.flatMap((finding) => {
+    const about = [finding.sentence, finding.verdict, finding.paper];
+    const ways = ["individual", "any"].filter((way) => finding[way]).map((way) => {
+      const one = finding[way];
+      return [
+        ...about, way === "any" ? "any-layer" : "individual", one.verdict, one.first_id, one.second_id, one.task, one.n, one.first, one.second,
+        one.difference, one.low, one.high, one.only_first, one.only_second, one.p, one.p_holm, one.ahead, one.of_tasks,
+      ];
+    });
+    return ways.length ? ways : [about];
+  });
+  return { columns, rows };
+}
+
 function listenToTaking() {
+  exportButton($(".take-findings"), {
+    label: "the findings", name: () => "findings", parts: () => [$(".made"), $(".findings")], caption: sourceSaid, table: findingsTable,
+  });
   exportButton($(".take-sweep"), {
     label: "accuracy by layer", name: () => `accuracy-${S.task}`, parts: () => [$(".curve-key"), $(".curve"), $(".dots")],
     caption: () => `Accuracy by layer, task ${S.task}, 95 % intervals. ${sourceSaid()}`, table: () => D.accuracy,

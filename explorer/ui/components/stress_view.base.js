@@ -62,21 +62,6 @@ const titleOf = (id) => known.find((one) => one.id === id)?.title ?? id;
 const readsOf = (id) => known.find((one) => one.id === id)?.reads ?? "";
 const nameOf = (id) => [titleOf(id), readsOf(id)].filter(Boolean).join(" · ");
 
-// ---- files to take away --------------------------------------------------------------------------------------------
-
-function save(blob, name) {
-  const link = make("a", { href: URL.createObjectURL(blob), download: name });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-}
-
-const quoted = (cell) => (/[",\n]/.test(cell) ? `"${String(cell).replaceAll('"', '""')}"` : String(cell));
-
-function saveTable(rows, name) {
-  const text = rows.map((row) => row.map((cell) => quoted(cell ?? "")).join(",")).join("\n");
-  save(new Blob([`${text}\n`], { type: "text/csv" }), name);
-}
-
 function fillTable(table, [head, ...rows]) {
   const line = (cells, tag) =>
     make("tr", {}, ...cells.map((cell, k) => make(k === 0 ? "th" : tag, { textContent: cell ?? "–", scope: k === 0 ? "row" : "" })));

@@ -44,10 +44,8 @@ function paintChange() {
   $(".difference").textContent = found?.sentence
     ? `${kept ? "Since the scene you kept" : "The last edit"}: ${found.sentence}`
     : "Change something in the scene on the left, or let it be changed by chance: the scenes before and after are compared here.";
-  for (const selector of [".pair", ".parting-title", ".change-question"]) $(selector).hidden = !found?.pictures;
-  $(".right.for-change h2:not(.parting-title)").hidden = !found?.pictures;
-  $(".layer-control").hidden = !parting;
-  for (const one of all(".parting-csv, .parting-png")) one.parentElement.hidden = !parting;
+  for (const selector of [".pair", ".parting-title", ".flips-title", ".change-question"]) $(selector).hidden = !found?.pictures;
+  for (const selector of [".layer-control", ".take-pair", ".take-parting"]) $(selector).hidden = !parting;
   $(".parting-said").textContent = parting ? sentenceOfParting(parting) : (found?.parting_problem ?? "");
   paintPair(parting);
   if (parting) {
@@ -157,10 +155,10 @@ function paintFlips(found) {
   const table = $(".flips");
   const [before, after] = found?.rows ?? [];
   $(".change-question").textContent = !found?.question ? (known.length ? "" : "No checkpoint is on this machine, so nobody can be asked.")
-    : `Asked of both: “${found.question}”${found.truths.every(Boolean) ? ` Right: ${found.truths.map((one) => one.answer).join(", then ")}.` : ""}`;
-  table.hidden = !before;
+    : `Asked of both: “${apart(found.question)}”${found.truths.every(Boolean) ? ` Right: ${found.truths.map((one) => one.answer).join(", then ")}.` : ""}`;
+  table.hidden = $(".take-flips").hidden = !before;
   if (!before) return;
-  const cell = (row) => (!row ? "…" : row.error || `${row.answer || "(nothing)"}${row.probability === null ? "" : ` (${percent(row.probability)})`}${row.right === null ? "" : row.right ? " ✓" : " ✗"}`);
+  const cell = (row) => (!row ? "…" : row.error || `${apart(row.answer) || "(nothing)"}${row.probability === null ? "" : ` (${percent(row.probability)})`}${row.right === null ? "" : row.right ? " ✓" : " ✗"}`);
   const rows = before.map((row, k) => {
     const now = after?.[k];
     const both = row.done && now?.done && !row.error && !now.error;
@@ -180,9 +178,4 @@ function listenToChange() {
   on(".last", "click", () => { kept = null; askChange(); });
   on(".try", "click", changeSomething);
   on(".layer", "input", (event) => setLayer(Number(event.target.value)));
-  on(".parting-png", "click", () => partingChart.png("layers-part.png"));
-  on(".parting-csv", "click", () => {
-    const { here, elsewhere } = told?.parting ?? {};
-    if (here) saveTable([["layer", "at what changed", "elsewhere"], ...here.map((value, layer) => [layer, value, elsewhere[layer]])], "layers-part.csv");
-  });
 }

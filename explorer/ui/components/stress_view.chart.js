@@ -118,21 +118,6 @@ class LineChart {
     this.readout.textContent = "";
     this.svg.replaceChildren();
   }
-
-  // The chart as a PNG of twice its size, on the page's ground.
-  async png(name) {
-    if (!this.data) return;
-    const { width, height } = this.box;
-    const drawn = this.svg.cloneNode(true);
-    drawn.setAttribute("xmlns", SVG);
-    const url = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(new XMLSerializer().serializeToString(drawn))}`;
-    const paper = make("canvas", { width: 2 * width, height: 2 * height });
-    const context = paper.getContext("2d");
-    context.fillStyle = getComputedStyle(document.body).backgroundColor;
-    context.fillRect(0, 0, paper.width, paper.height);
-    context.drawImage(await picture(url), 0, 0, paper.width, paper.height);
-    paper.toBlob((blob) => save(blob, name), "image/png");
-  }
 }
 
 function legend(place, items) {

@@ -98,6 +98,7 @@ on(".use", "click", () => {
 listenToStage();
 listenToSweep();
 listenToChange();
+listenToTaking();
 follow(document, "keydown", (event) => {
   if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z" || !visible() || !["build", "change"].includes(S.view)) return;
   if (event.target.closest?.("input, textarea, select")) return;
@@ -108,7 +109,10 @@ follow(document, "keydown", (event) => {
 follow(document, "vle-choice", (event) => event.detail.from !== "stress" && Number.isInteger(event.detail.layer) && setLayer(event.detail.layer, event.detail.from));
 follow(document, "vle-stress-unanswered", () => {
   problem("That could not be answered just now: try again.");
-  for (const asked of Object.values(sweeps)) if (asked.said && !asked.said.over) asked.said.over = true;
+  for (const [view, asked] of Object.entries(sweeps)) {
+    if (asked.said) asked.said.over = true;
+    else delete sweeps[view];
+  }
   paintSweep();
 });
 new MutationObserver(() => visible() && repaint()).observe(document.body, { attributes: true, attributeFilter: ["class"] });

@@ -12,7 +12,7 @@ import gradio as gr
 
 from explorer.ui.components.files import joined
 
-SCRIPTS = ("base", "scene", "stage", "things", "rows", "chart", "sweep", "change")
+SCRIPTS = ("base", "scene", "stage", "things", "rows", "chart", "sweep", "change", "take")
 
 
 def stress_view(value: dict[str, Any]) -> gr.HTML:
@@ -28,8 +28,8 @@ def stress_view(value: dict[str, Any]) -> gr.HTML:
     return gr.HTML(
         value=value,  # type: ignore[arg-type]
         html_template=joined("stress_view.html"),
-        css_template=joined("stress_view.css"),
-        js_on_load=joined("follow.js", *(f"stress_view.{part}.js" for part in SCRIPTS), "stress_view.js"),
+        css_template=joined("stress_view.css", "export.css"),
+        js_on_load=joined("export.js", "follow.js", *(f"stress_view.{part}.js" for part in SCRIPTS), "stress_view.js"),
         apply_default_css=False,
         elem_id="stress-view",
         current=None,

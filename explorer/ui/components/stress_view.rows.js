@@ -69,12 +69,12 @@ function rowOf(row) {
     line.append(name, make("p", { className: "row-error", textContent: row.error }));
     return line;
   }
-  const answer = make("div", { className: "row-answer" }, make("b", { textContent: row.answer || (row.done ? "(nothing)" : "…") }));
+  const answer = make("div", { className: "row-answer" }, make("bdi", { className: "row-said", textContent: row.answer || (row.done ? "(nothing)" : "…") }));
   if (row.probability !== null) answer.append(make("span", { className: "meter" }, meter(row.probability)), make("span", { className: "share", textContent: percent(row.probability) }));
   const marks = make("div", { className: "row-marks" });
   if (row.right !== null) marks.append(make("span", { className: row.right ? "right-mark" : "wrong-mark", textContent: row.right ? "✓ right" : "✗ wrong" }));
   const before = flipOf(row);
-  if (before !== null) marks.append(make("span", { className: "flip", textContent: `⇄ flipped, was ${before || "(nothing)"}` }));
+  if (before !== null) marks.append(make("span", { className: "flip", textContent: `⇄ flipped, was ${apart(before) || "(nothing)"}` }));
   line.append(name, answer, marks);
   return line;
 }

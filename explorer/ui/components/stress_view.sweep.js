@@ -54,8 +54,7 @@ function paintSweep() {
     : said ? `${said.done} of ${said.total} answers` : "Drawing the pictures …";
   $(".chart-title").textContent = SWEEPS[S.view].title;
   const ready = Boolean(said?.lines?.length && said.done);
-  for (const one of all(".right .exports .csv, .right .exports .png")) one.disabled = !ready;
-  $(".numbers").hidden = !ready;
+  $(".numbers").hidden = $(".take-sweep").hidden = !ready;
   paintThumbs(said);
   $(".sweep-about").textContent = said?.question ? `Asked of each picture: “${said.question}”` : "";
   if (!ready) {
@@ -118,13 +117,14 @@ function chartOf({ said, chosen }) {
 }
 
 function aboutOf({ said, chosen }) {
-  const spread = "Bars: standard deviation over the layouts.";
+  const bars = $(".spread").checked && !(said.which === "staircase" && $(".expected").checked);
+  const spread = bars ? " Bars: standard deviation over the layouts." : "";
   const n = Math.max(0, ...chosen.flatMap((id) => lineOf(said, id).points.map((point) => point.n)));
   const unread = chosen.reduce((sum, id) => sum + lineOf(said, id).points.reduce((all, point) => all + point.unread, 0), 0);
   const doubt = said.which === "crossing" ? " Shaded: the things overlap sideways, which training never asks about." : "";
   const unseen = said.which === "crossing" && said.unseen.length ? " These two are never asked about side by side in training." : "";
   const lost = unread ? ` ${unread} answers without a number or probability are in no mean.` : "";
-  return `Live, ${said.over && !said.stopped ? "" : "up to "}n = ${n} layout${n === 1 ? "" : "s"} a point${said.over ? "" : " so far"}. ${spread}${doubt}${unseen}${lost}`;
+  return `Live, ${said.over && !said.stopped ? "" : "up to "}n = ${n} layout${n === 1 ? "" : "s"} a point${said.over ? "" : " so far"}.${spread}${doubt}${unseen}${lost}`;
 }
 
 function tableOf({ said, chosen }) {
@@ -160,6 +160,4 @@ function listenToSweep() {
   on(".cancel", "click", cancelSweep);
   on(".expected", "change", paintSweep);
   on(".spread", "change", paintSweep);
-  on(".exports .csv", "click", () => sweeps[S.view]?.said && saveTable(tableOf(sweeps[S.view]), `${SWEEPS[S.view].file}.csv`));
-  on(".exports .png", "click", () => sweepChart.png(`${SWEEPS[S.view].file}.png`));
 }

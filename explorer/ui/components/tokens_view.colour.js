@@ -130,7 +130,7 @@ function groupsLegend(count, groupOf, nameOf, styleOf = nominal) {
   return members.flatMap((tokens, group) => {
     if (!tokens.size) return [];
     const style = styleOf(group);
-    const button = make("button", { type: "button", title: "Mark these patches" }, symbol(style.shape, style.face), `${nameOf(group)} (${tokens.size})`);
+    const button = make("button", { type: "button", title: "Mark these patches" }, symbol(style.shape, style.face), `${apart(nameOf(group))} (${tokens.size})`);
     button.addEventListener("click", () => mark(tokens));
     return [button];
   });

@@ -25,7 +25,7 @@ function tokenOf(patch) {
 
 const layerTitle = (layer) => (layer === 0 ? "layer 0 · patch embedding" : `layer ${layer} of ${D.L - 1}`);
 const placeTitle = (token) => `row ${rowOf(token) + 1}, column ${columnOf(token) + 1}`;
-const nameOf = (token) => (D.N > 1 ? `${D.pictures[pictureOf(token)].name}, ${placeTitle(token)}` : placeTitle(token));
+const nameOf = (token) => (D.N > 1 ? `${apart(D.pictures[pictureOf(token)].name)}, ${placeTitle(token)}` : placeTitle(token));
 
 // The map on show: the one wanted once it is there and holds the layers, PCA until then.
 function shownMap() {
