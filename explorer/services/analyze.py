@@ -15,7 +15,7 @@ from explorer.records import Exploration, Fit, InputError, Picture, TokenKind
 from explorer.services.arguments import as_encoder, as_fit, check_groups, make_folder, none_left
 from explorer.services.explore import as_encoder_error, divide, explore_features
 from explorer.services.pictures import printable, read_picture
-from explorer.services.report_data import SKETCH_BYTES, Details
+from explorer.services.report_data import MAPPED, SKETCH_BYTES, Details
 from explorer.services.report_data import details as details_of
 from explorer.services.results import LayerSimilarity, as_html, write_tables
 
@@ -78,8 +78,8 @@ def analyze(
         groups: into how many groups the layers are divided.
         out: folder for similarity.csv, groups.json, tokens.parquet and report.html; None writes nothing.
         features: also write every token's hidden state, float16, as column ``features`` of tokens.parquet.
-        details: whether to compute what makes the report interactive: facts of each layer, a map of the tokens, where
-            the CLS token reads; None: where a report is written.
+        details: whether to compute what makes the report interactive: facts of each layer, maps of the tokens (PCA and
+            UMAP), where the CLS token reads; None: where a report is written.
         text: matched with every patch of the pictures that have details; "" for none.
         device: such as "cpu" or "cuda"; None chooses.
         dtype: such as "float32" or "bfloat16"; None chooses.
@@ -135,6 +135,7 @@ class _Looked:
 
         self.explorable, self.text = explorable, text
         self.details: list[Details] = []
+        self.to_map = MAPPED
         self.stream = SimilarityStream()
         self.pictures: list[str] = []
         self.explorations: list[Exploration] = []
@@ -165,9 +166,12 @@ def _look(
         if len(looked.explorations) < SHOWN:
             looked.explorations.append(exploration)
         if len(looked.details) < looked.explorable:
+            tell(len(looked.pictures) + len(skipped) - 1, total, f"{picture.name}: maps and facts for the report")
             with as_encoder_error(model):
                 room_bytes = SKETCH_BYTES // looked.explorable
-                looked.details.append(details_of(model, features, room_bytes, looked.text))
+                one = details_of(model, features, room_bytes, looked.text, looked.to_map)
+                looked.to_map -= 0 if one.umap is None else one.umap.shape[0] * one.umap.shape[1]
+                looked.details.append(one)
     tell(total, total, "done")
 
 

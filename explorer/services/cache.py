@@ -40,6 +40,11 @@ class OnceCache:
             self._fill(key, entry, compute)
         return entry.result()
 
+    def held(self, wanted: Callable[[Any], bool]) -> list[Any]:
+        """The values held of the keys that are wanted, least recently used first."""
+        with self._lock:
+            return [entry.result() for key, entry in self._entries.items() if key in self._sizes and wanted(key)]
+
     def drop_oldest(self) -> bool:
         """Forget the least recently used value; returns whether there was one."""
         with self._lock:

@@ -33,8 +33,9 @@ function unpack(said) {
   return {
     ...said, rows, columns, P: rows * columns, L: said.layers, change: bytes(said.change),
     norm: floats(said.norm), joint: bytes(said.joint), each: bytes(said.each),
-    places: new Int16Array(bytes(said.places).buffer), sketch: new Int8Array(bytes(said.sketch).buffer),
-    scale: floats(said.scale), attention: said.attention && floats(said.attention),
+    maps: said.maps.map((map) => ({ ...map, places: new Int16Array(bytes(map.places).buffer) })), sketch: new Int8Array(bytes(said.sketch).buffer),
+    scale: floats(said.scale),
+    attention: said.attention && { ...said.attention, mean: floats(said.attention.mean), codes: bytes(said.attention.codes), tops: floats(said.attention.tops) },
     match: said.text && floats(said.text.cosines),
   };
 }
@@ -63,6 +64,14 @@ function howAlike(D) {
     `of the vectors' squared length: no cosine is off by more than ${(Math.ceil(1000 * D.off) / 1000).toFixed(3)}.`;
 }
 
+// The CLS token's attention in a block, in percent: the mean of all heads, or one head.
+function attended(D, layer, head) {
+  const { mean, heads, codes, tops } = D.attention;
+  const row = (layer - 1) * heads + head;
+  const [shares, unit] = head < 0 ? [mean.subarray((layer - 1) * D.P, layer * D.P), 100] : [codes.subarray(row * D.P, (row + 1) * D.P), (100 * tops[row]) / 255];
+  return Float32Array.from(shares, (share) => share * unit);
+}
+
 // Each view gives the values of a layer, or colours; null where there is nothing.
 const MODES = {
   pca: { unit: "no unit: equal colours are alike", colours: (D) => D.joint },
@@ -82,7 +91,8 @@ const MODES = {
   },
   attention: {
     unit: "% of the CLS token's attention", needs: "attention",
-    values: (D, layer) => layer && D.attention.slice((layer - 1) * D.P, layer * D.P).map((share) => 100 * share),
+    more: (D, S) => ` ${S.head < 0 ? `Mean of the ${D.attention.heads} heads` : `Head ${S.head + 1}`}; layer k shows block k.`,
+    values: (D, layer, S) => layer && attended(D, layer, S.head),
   },
   norm: { unit: "length of the vector", values: (D, layer) => D.norm.slice(layer * D.P, (layer + 1) * D.P) },
 };
@@ -91,7 +101,7 @@ class Look {
   constructor(host, said, picture) {
     this.D = unpack(said);
     const middle = Math.round(0.75 * (this.D.L - 1));
-    this.S = { mode: "pca", layer: middle, from: Math.max(1, Math.round(middle / 6)), patch: Math.floor(this.D.P / 2), ...data.opened };
+    this.S = { mode: "pca", layer: middle, from: Math.max(1, Math.round(middle / 6)), head: -1, map: 0, patch: Math.floor(this.D.P / 2), ...data.opened };
     this.picture = picture;
     this.build(host);
     this.draw();
@@ -106,6 +116,9 @@ class Look {
     this.from = make("input", { type: "range", min: 0, max: D.L - 1, value: S.from, oninput: () => this.set({ from: Number(this.from.value) }) });
     this.layerOut = make("output");
     this.fromOut = make("output");
+    this.head = make("select", { onchange: () => this.set({ head: Number(this.head.value) }) }, new Option("mean of all heads", -1),
+      ...Array.from({ length: D.attention?.heads ?? 0 }, (_, head) => new Option(`head ${head + 1}`, head)));
+    this.headLabel = make("label", {}, "Heads ", this.head);
     this.fromLabel = make("label", {}, "compared with layer ", this.from, this.fromOut);
     this.big = make("canvas", { className: "big", tabIndex: 0 });
     this.big.setAttribute("role", "application");
@@ -120,14 +133,15 @@ class Look {
     }
     this.map = make("canvas", { className: "map", width: 640, height: 640 });
     this.map.setAttribute("role", "img");
-    this.map.setAttribute("aria-label", "Map of the tokens of this layer: two principal components shared by all layers");
+    this.map.setAttribute("aria-label", "Map of the tokens of this layer, laid out together with other layers");
+    this.mapChoice = make("select", { onchange: () => this.set({ map: Number(this.mapChoice.value) }) }, ...D.maps.map(({ name }, k) => new Option(name, k)));
     this.mapSaid = make("p", { className: "quiet" });
     this.facts = make("div", { className: "facts" });
     host.replaceChildren(
       make("h3", { textContent: "Layer by layer" }),
-      make("div", { className: "controls" }, make("label", {}, "Show ", this.mode), make("label", {}, "Layer ", this.layer, this.layerOut), this.fromLabel),
+      make("div", { className: "controls" }, make("label", {}, "Show ", this.mode), make("label", {}, "Layer ", this.layer, this.layerOut), this.fromLabel, this.headLabel),
       this.strip,
-      make("div", { className: "pair" }, make("figure", {}, this.big, make("figcaption", {}, this.said)), make("figure", {}, this.map, make("figcaption", {}, this.mapSaid))),
+      make("div", { className: "pair" }, make("figure", {}, this.big, make("figcaption", {}, this.said)), make("figure", {}, make("label", {}, "Map of the tokens by ", this.mapChoice), this.map, make("figcaption", {}, this.mapSaid))),
       make("h3", { textContent: "Facts of each layer, of this picture alone" }), this.facts,
     );
     this.big.addEventListener("click", (event) => this.choose(this.under(event, this.big, D.columns, D.rows)));
@@ -144,13 +158,17 @@ class Look {
   nearest(event) {
     const box = this.map.getBoundingClientRect();
     const at = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+    if (!this.spot(0)) return this.S.patch;
     const far = (patch) => Math.hypot(...this.spot(patch).map((value, axis) => value - at[axis]));
     return [...Array(this.D.P).keys()].reduce((best, patch) => (far(patch) < far(best) ? patch : best), 0);
   }
 
+  // Where a patch lies on the chosen map, as shares of its side; null where the map does not hold the layer.
   spot(patch) {
-    const at = 2 * (this.S.layer * this.D.P + patch);
-    return [0.5 + (0.46 * this.D.places[at]) / 32767, 0.5 - (0.46 * this.D.places[at + 1]) / 32767];
+    const { layers, places } = this.D.maps[this.S.map];
+    const row = layers.indexOf(this.S.layer);
+    const at = 2 * (row * this.D.P + patch);
+    return row < 0 ? null : [0.5 + (0.46 * places[at]) / 32767, 0.5 - (0.46 * places[at + 1]) / 32767];
   }
 
   choose(patch) {
@@ -205,6 +223,8 @@ class Look {
     this.layerOut.textContent = ` ${S.layer}`;
     this.fromOut.textContent = ` ${S.from}`;
     this.fromLabel.hidden = S.mode !== "change";
+    this.headLabel.hidden = S.mode !== "attention";
+    this.head.value = S.head;
     [...this.strip.children].forEach((frame, layer) => {
       frame.setAttribute("aria-pressed", layer === S.layer);
       frame.firstChild.getContext("2d").putImageData(this.image(layer, range), 0, 0);
@@ -216,10 +236,14 @@ class Look {
     const value = mode.colours ? "" : mode.values(D, S.layer, S)?.[S.patch];
     const place = `row ${Math.floor(S.patch / D.columns) + 1}, column ${(S.patch % D.columns) + 1}`;
     const ends = range ? ` Dark ${range[0].toFixed(2)}, bright ${range[1].toFixed(2)}.` : "";
-    this.said.textContent = `Layer ${S.layer}, ${data.views[S.mode]}: ${mode.unit}.${ends}${mode.more?.(D) ?? ""} Chosen patch (outlined): ${place}` +
+    this.said.textContent = `Layer ${S.layer}, ${data.views[S.mode]}: ${mode.unit}.${ends}${mode.more?.(D, S) ?? ""} Chosen patch (outlined): ${place}` +
       (typeof value === "number" ? `, ${value.toFixed(2)}.` : ".") + " Click another.";
-    this.mapSaid.textContent = `Tokens of layer ${S.layer}: each dot is a patch, coloured by its place in the picture; the ring is the ` +
-      `chosen one. Two principal components shared by all layers, axes from −${D.span.toFixed(2)} to ${D.span.toFixed(2)}.`;
+    const { name, layers, span } = D.maps[S.map];
+    const axes = name === "PCA"
+      ? `Two principal components shared by all layers, axes from −${span.toFixed(2)} to ${span.toFixed(2)}.`
+      : `${name} lays layers ${layers.length === D.L ? `0 to ${D.L - 1}` : layers.join(", ")} out together; its axes have no unit, near dots are alike.`;
+    this.mapSaid.textContent = (layers.includes(S.layer) ? `Tokens of layer ${S.layer}: each dot is a patch, coloured by its place in the picture; ` +
+      "the ring is the chosen one. " : `This map does not hold layer ${S.layer}. `) + axes;
   }
 
   drawBig(range) {
@@ -248,6 +272,7 @@ class Look {
     const context = this.map.getContext("2d");
     const size = this.map.width;
     context.clearRect(0, 0, size, size);
+    if (!this.spot(0)) return;
     for (let k = 0; k < D.P; k++) {
       const [x, y] = this.spot(k).map((share) => share * size);
       const hue = (360 * (k % D.columns)) / D.columns;

@@ -210,9 +210,14 @@ def _chosen(opened: Opened, found: Analysis) -> dict[str, str]:
     if opened.patch is not None:
         row, column = divmod(opened.patch, found.explorations[0].layout.cols)
         chosen["patch"] = f"row {row + 1}, column {column + 1}"
-    chosen["not in this file"] = "UMAP and t-SNE maps, attention of single heads" + (
-        "" if opened.tables else ", answers and X-ray"
-    )
+    if opened.head is not None and opened.mode == "attention":
+        chosen["head"] = str(opened.head + 1)
+    lacks = {
+        "UMAP of pictures with too many tokens": any(one.umap is None for one in found.details),
+        "t-SNE": not opened.maps,
+        "answers and X-ray": not opened.tables,
+    }
+    chosen["not in this file"] = ", ".join(name for name, lacking in lacks.items() if lacking)
     return {name: value for name, value in chosen.items() if value}
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SKETCH_BYTES = 2 << 20  # of all pictures of a report together: likeness of all pairs would be L·P²/2 bytes of each
 ITERATIONS = 2  # of the search for the directions
+MAPPED = 36_000  # tokens that UMAP lays out for a report; what exceeds this has no such map
 LEVELS = 254  # codes 0…254 stand for cosines from -1 to 1
 # What the interactive part can show, in the order of its list; the script says how.
 VIEWS = {
@@ -28,7 +29,7 @@ VIEWS = {
     "similar": "Similar to a patch",
     "change": "Change between layers",
     "text": "Match with a text",
-    "attention": "CLS attention, mean of the heads",
+    "attention": "CLS attention",
     "norm": "Token norm",
 }
 
@@ -43,31 +44,53 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Laid:
+    """A map of the tokens of some layers of one picture, laid out together.
+
+    Attributes:
+        name: of the method, for people.
+        layers: M of them.
+        places: float32 [M, P, 2], no unit.
+    """
+
+    name: str
+    layers: tuple[int, ...]
+    places: np.ndarray
+
+
+@dataclass(frozen=True)
 class Opened:
     """What a report begins with; None or "" where it chooses.
 
     Attributes:
         layer, compared, patch: the layer on show, the one it is compared with, the chosen patch.
         mode: one of ``VIEWS``.
+        head: of the CLS token's attention, from 0; None is the mean of all.
         tables: answers and X-ray of the page.
+        maps: more maps of the tokens of the first picture.
     """
 
     layer: int | None = None
     compared: int | None = None
     patch: int | None = None
     mode: str = ""
+    head: int | None = None
     tables: tuple[Table, ...] = ()
+    maps: tuple[Laid, ...] = ()
 
     def of(self, found: Details) -> Opened:
         """Without what a picture does not have."""
         layers, patches = found.places.shape[:2]
         lacks = {"attention": found.attention is None, "text": found.match is None}
+        heads = 0 if found.attention is None else found.attention.shape[1]
         return replace(
             self,
             layer=self.layer if self.layer is not None and self.layer < layers else None,
             compared=self.compared if self.compared is not None and self.compared < layers else None,
             patch=self.patch if self.patch is not None and self.patch < patches else None,
             mode="" if self.mode not in VIEWS or lacks.get(self.mode) else self.mode,
+            head=self.head if self.head is not None and self.head < heads else None,
+            maps=tuple(one for one in self.maps if one.places.shape[1] == patches),  # not those of every second patch
         )
 
 
@@ -94,7 +117,8 @@ class Details:
 
     Attributes:
         places: float32 [L, P, 2], first two principal components in one basis shared by the layers.
-        attention: float32 [blocks, P], the CLS token's attention to each patch, mean of the heads; None without CLS.
+        umap: float32 [L, P, 2], all layers laid out together by UMAP; None where that would be too many tokens.
+        attention: float32 [blocks, heads, P], the CLS token's attention to each patch; None without CLS.
         sketch: for the cosine of any patch with any other.
         rank, anisotropy: float64 [L].
         locality: float64 [L, R], mean cosine of patches 1…R apart.
@@ -103,6 +127,7 @@ class Details:
     """
 
     places: np.ndarray
+    umap: np.ndarray | None
     attention: np.ndarray | None
     sketch: Sketch
     rank: np.ndarray
@@ -113,7 +138,9 @@ class Details:
     match: np.ndarray | None = None
 
 
-def details(model: VisionEncoder, features: Features, room_bytes: int = SKETCH_BYTES, text: str = "") -> Details:
+def details(
+    model: VisionEncoder, features: Features, room_bytes: int = SKETCH_BYTES, text: str = "", mapped: int = MAPPED
+) -> Details:
     """Compute them from the features of one picture.
 
     Args:
@@ -121,10 +148,12 @@ def details(model: VisionEncoder, features: Features, room_bytes: int = SKETCH_B
         features: of the picture.
         room_bytes: how large the sketch of likeness may be.
         text: to be matched with every patch, or "".
+        mapped: how many tokens UMAP may lay out.
 
     Raises:
         EncoderError: the encoder reads no text, but there is one.
     """
+    from explorer.analysis.embedding import umap_coordinates
     from explorer.analysis.facts import anisotropy, effective_rank, locality, place_readability
     from explorer.analysis.projection import pca_coordinates
 
@@ -132,11 +161,13 @@ def details(model: VisionEncoder, features: Features, room_bytes: int = SKETCH_B
     patches = features.states[:, :, layout.patches].float()  # [L, 1, P, D]
     states = patches[:, 0]
     try:
-        attention = model.cls_attention(features)[:, 0].float().mean(1).cpu().numpy()
+        attention = model.cls_attention(features)[:, 0].float().cpu().numpy()
     except EncoderError:
         attention = None
+    places = pca_coordinates(states)
     return Details(
-        places=pca_coordinates(states),
+        places=places,
+        umap=umap_coordinates(states, places) if states.shape[0] * states.shape[1] <= mapped else None,
         attention=attention,
         sketch=sketch(states, room_bytes),
         rank=effective_rank(states),
@@ -177,9 +208,13 @@ def sketch(states: Tensor, room_bytes: int) -> Sketch:
 
 def data_block(explorations: Sequence[Exploration], found: Sequence[Details], opened: Opened) -> str:
     """The JSON of all pictures that have details, safe inside a ``script`` element."""
-    looks = [_look(seen, one) for seen, one in zip(explorations, found, strict=False)]
+    looks = [
+        _look(seen, one, () if number else opened.maps)
+        for number, (seen, one) in enumerate(zip(explorations, found, strict=False))
+    ]
     colours = [[int(channel) for channel in stop] for stop in CIVIDIS]
-    chosen = {"layer": opened.layer, "from": opened.compared, "patch": opened.patch, "mode": opened.mode or None}
+    chosen = {"layer": opened.layer, "from": opened.compared, "patch": opened.patch, "head": opened.head}
+    chosen |= {"mode": opened.mode or None}
     said = {
         "colours": colours,
         "views": VIEWS,
@@ -189,10 +224,11 @@ def data_block(explorations: Sequence[Exploration], found: Sequence[Details], op
     return json.dumps(said, allow_nan=False).replace("<", "\\u003c")
 
 
-def _look(seen: Exploration, one: Details) -> dict[str, Any]:
+def _look(seen: Exploration, one: Details, more: Sequence[Laid]) -> dict[str, Any]:
     layers = len(seen.norm)
+    every = tuple(range(layers))
     rows, cols = np.triu_indices(layers, k=1)
-    span = float(np.abs(one.places).max()) or 1.0
+    maps = [Laid("PCA", every, one.places), *([Laid("UMAP", every, one.umap)] if one.umap is not None else []), *more]
     return {
         "layers": layers,
         "grid": [seen.layout.rows, seen.layout.cols],
@@ -200,9 +236,8 @@ def _look(seen: Exploration, one: Details) -> dict[str, Any]:
         "norm": _base64(seen.norm[:, seen.layout.patches].astype("<f4")),
         "joint": _base64(seen.pca_joint),
         "each": _base64(seen.pca_each),
-        "places": _base64(np.rint(one.places / span * 32767).astype("<i2")),
-        "span": span,
-        "attention": None if one.attention is None else _base64(one.attention.astype("<f4")),
+        "maps": [_map(one) for one in maps],
+        "attention": None if one.attention is None else _attention(one.attention),
         "sketch": _base64(one.sketch.codes),
         "scale": _base64(one.sketch.scale.astype("<f4")),
         "held": one.sketch.held,
@@ -217,6 +252,28 @@ def _look(seen: Exploration, one: Details) -> dict[str, Any]:
             "row": _numbers(one.place[:, 0]),
             "column": _numbers(one.place[:, 1]),
         },
+    }
+
+
+def _map(laid: Laid) -> dict[str, Any]:
+    """A map around its middle, in steps of its longest half side."""
+    low, high = laid.places.min((0, 1)), laid.places.max((0, 1))
+    middle = np.zeros(2) if laid.name == "PCA" else (low + high) / 2
+    span = float(np.abs(laid.places - middle).max()) or 1.0
+    codes = np.rint((laid.places - middle) / span * 32767).astype("<i2")
+    return {"name": laid.name, "layers": list(laid.layers), "places": _base64(codes), "span": span}
+
+
+def _attention(shares: np.ndarray) -> dict[str, Any]:
+    """The mean of the heads, and each head in steps of 1/255 of its largest share in the block."""
+    top = shares.max(-1, keepdims=True)
+    codes = np.rint(255 * shares / np.where(top > 0, top, 1)).astype(np.uint8)
+    tops = _base64(top.astype("<f4"))
+    return {
+        "mean": _base64(shares.mean(1).astype("<f4")),
+        "heads": shares.shape[1],
+        "codes": _base64(codes),
+        "tops": tops,
     }
 
 

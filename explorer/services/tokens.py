@@ -197,6 +197,11 @@ class TokenMaps:
         finally:
             stop.set()
 
+    def fitted(self, pictures: Sequence[Picture], fit: Fit) -> list[TokenMap]:
+        """The maps of these pictures that are held, latest last."""
+        key = _key(self.board(pictures, fit), pictures, fit)
+        return self._cache.held(lambda other: isinstance(other, tuple) and other[0] in METHODS and other[2:] == key)
+
     def _fit(
         self, method: str, layers: tuple[int, ...], states: Tensor, said: queue.Queue, stop: threading.Event
     ) -> TokenMap:

@@ -13,7 +13,7 @@ from explorer.records import Fit, InputError
 from explorer.services.analyze import analyze
 from explorer.services.pictures import printable
 from explorer.services.report import report
-from explorer.services.report_data import Opened, Table
+from explorer.services.report_data import Laid, Opened, Table
 from explorer.ui.answers_tab import AnswersTab
 from explorer.ui.components.header import header
 from explorer.ui.context import Context, Json
@@ -54,10 +54,10 @@ class Page:
         """Draw the examples' thumbnails."""
         self.context = context
         self.layers = LayersTab(context)
-        self.failures = FailuresTab(context)
+        self.tokens, self.failures = TokensTab(context), FailuresTab(context)
         # Those after "Layers", in their order on the page.
         self.tabs: tuple[Tab, ...] = (
-            TokensTab(context), AnswersTab(context), self.failures, StressTab(context), ResultsTab(context),
+            self.tokens, AnswersTab(context), self.failures, StressTab(context), ResultsTab(context),
         )  # fmt: skip
         self._parts: dict[str, int] = {}  # how many components of each follow the picture
         self._example_items = [
@@ -228,7 +228,9 @@ class Page:
         text = printable(str(said.get("text") or "").strip()[:LONGEST_TEXT], LONGEST_TEXT)
         text = text if model.info.reads_text else ""
         found = analyze(picture, model, fit=session.fit, details=True, text=text)
-        written = report(found, _opened(said))
+        laid = self.tokens.maps.fitted([picture], session.fit)
+        maps = tuple(Laid("t-SNE", one.layers, one.places) for one in laid if one.method == "tsne")
+        written = report(found, replace(_opened(said), maps=maps[-1:]))
         return gr.update(report={"name": f"{picture.name}-layers", "html": written, "made": time.time()})
 
     def list_encoders(self) -> Any:
@@ -288,7 +290,9 @@ def _opened(said: Json) -> Opened:
     mode = "each" if link.mode == "pca" and said.get("basis") == "each" else link.mode
     tables = said.get("tables")
     shown = (_table(one) for one in (tables if isinstance(tables, list) else [])[:MOST_TABLES])
-    return Opened(link.layer, link.compared, link.patch, mode, tuple(one for one in shown if one))
+    head = said.get("head")
+    head = head if isinstance(head, int) and head >= 0 else None
+    return Opened(link.layer, link.compared, link.patch, mode, head, tuple(one for one in shown if one))
 
 
 def _table(said: Any) -> Table | None:

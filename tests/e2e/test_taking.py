@@ -113,12 +113,12 @@ def test_the_report_opens_from_disk_without_a_network(open_page, browser, tmp_pa
     chosen = dict(zip(report.locator("dt").all_inner_texts(), report.locator("dd").all_inner_texts(), strict=True))
     assert chosen["text matched"] == "red circle" and chosen["layer"] == "5" and chosen["compared with"] == "layer 2"
     assert report.locator(".said-table td").all_inner_texts() == ["<b>two</b>", "True"]
-    report.locator(".look select").select_option("pca")
+    report.get_by_label("Show").select_option("pca")
     pixels = "document.querySelector('canvas.big').toDataURL()"
     before = report.evaluate(pixels)
     report.locator(".strip.live button").nth(3).click()
     assert "Layer 3, Colours" in report.locator(".said").inner_text() and report.evaluate(pixels) != before
-    report.locator(".look select").select_option("similar")
+    report.get_by_label("Show").select_option("similar")
     report.locator("canvas.big").focus()
     report.keyboard.press("ArrowLeft")
     assert (
@@ -132,8 +132,17 @@ def test_the_report_opens_from_disk_without_a_network(open_page, browser, tmp_pa
     assert np.allclose(alike, np.where(np.arange(144) == 7, 1, short @ short[7]), atol=1e-4)
     report.locator("figure.main svg.lrs > rect").nth(3 * LAYERS + 18).click()
     assert "Layer 18, Change between layers" in report.locator(".said").inner_text()
-    for mode in ("pca", "each", "attention", "norm"):
-        report.locator(".look select").select_option(mode)
+    for mode in ("pca", "each", "attention"):
+        report.get_by_label("Show").select_option(mode)
+    mean = report.evaluate(pixels)
+    report.get_by_label("Heads").select_option("2")
+    assert "Head 3; layer k shows block k" in report.locator(".said").inner_text() and report.evaluate(pixels) != mean
+    report.get_by_label("Show").select_option("norm")
+    assert report.get_by_label("Heads").is_hidden()
+    dots = "document.querySelector('canvas.map').toDataURL()"
+    flat = report.evaluate(dots)
+    report.get_by_label("Map of the tokens by").select_option(label="UMAP")
+    assert report.evaluate(dots) != flat and "UMAP lays layers 0 to 24 out together" in report.content()
     assert "Layer 18: rank" in report.locator(".facts").inner_text() and "Tokens of layer 18" in report.content()
     assert "clip" in report.locator("dl").inner_text() and "torch " in report.locator("dl").inner_text()
     context.close()

@@ -16,7 +16,7 @@ from explorer.models.encoders import open_encoder
 from explorer.records import Picture
 from explorer.services.pictures import read_picture
 from explorer.services.report import report
-from explorer.services.report_data import SKETCH_BYTES, Opened, Table, sketch
+from explorer.services.report_data import SKETCH_BYTES, Laid, Opened, Table, sketch
 
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(1)>.png"
 
@@ -113,11 +113,22 @@ def test_the_script_draws_what_was_computed(explorable):
     np.testing.assert_allclose(codes / 127 - 1, seen.change[rows, cols], atol=0.005)
     norm = np.frombuffer(base64.b64decode(look["norm"]), "<f4").reshape(5, 16)
     np.testing.assert_allclose(norm, seen.norm[:, seen.layout.patches])
-    places = np.frombuffer(base64.b64decode(look["places"]), "<i2").reshape(5, 16, 2) * look["span"] / 32767
+    flat, umap = (
+        np.frombuffer(base64.b64decode(one["places"]), "<i2").reshape(5, 16, 2) * one["span"] / 32767
+        for one in look["maps"]
+    )
     tokens = explorable.tokens[explorable.tokens["kind"] == "patch"]
-    np.testing.assert_allclose(places[..., 0].ravel(), tokens["pca_1"], atol=look["span"] / 30000)
-    attention = np.frombuffer(base64.b64decode(look["attention"]), "<f4").reshape(4, 16)
-    assert (attention >= 0).all() and (attention.sum(1) < 1).all()
+    np.testing.assert_allclose(flat[..., 0].ravel(), tokens["pca_1"], atol=look["maps"][0]["span"] / 30000)
+    meant = explorable.details[0].umap
+    np.testing.assert_allclose(umap - umap[0, 0], meant - meant[0, 0], atol=look["maps"][1]["span"] / 10000)
+    assert [(one["name"], one["layers"]) for one in look["maps"]] == [("PCA", [*range(5)]), ("UMAP", [*range(5)])]
+    heads = explorable.details[0].attention
+    assert heads.shape == (4, look["attention"]["heads"], 16) and heads.shape[1] > 1
+    mean = np.frombuffer(base64.b64decode(look["attention"]["mean"]), "<f4").reshape(4, 16)
+    np.testing.assert_allclose(mean, heads.mean(1), atol=1e-6)
+    codes, tops = (base64.b64decode(look["attention"][name]) for name in ("codes", "tops"))
+    said = np.frombuffer(codes, np.uint8).reshape(heads.shape) * np.frombuffer(tops, "<f4").reshape(4, -1, 1) / 255
+    np.testing.assert_allclose(said, heads, atol=heads.max() / 500)
     assert len(look["facts"]["rank"]) == 5 and 1 <= look["facts"]["rank"][2] <= 15
     cosines = np.frombuffer(base64.b64decode(look["text"]["cosines"]), "<f4").reshape(5, 16)
     assert look["text"]["said"] == HOSTILE and (abs(cosines) <= 1).all() and cosines.std() > 0
@@ -125,18 +136,27 @@ def test_the_script_draws_what_was_computed(explorable):
 
 def test_the_report_begins_where_its_visitor_was(explorable):
     table = Table("Answers", ("answer", HOSTILE), (("two", HOSTILE), ("three", "0.5")))
-    page = report(explorable, Opened(layer=3, compared=1, patch=6, mode="text", tables=(table,)))
+    tsne = Laid("t-SNE", (2, 3), np.random.default_rng(0).normal(size=(2, 16, 2)).astype(np.float32))
+    thinned = Laid("t-SNE", (2,), tsne.places[:1, :4])
+    opened = Opened(layer=3, compared=1, patch=6, mode="text", tables=(table,), maps=(thinned, tsne))
+    page = report(explorable, opened)
+    maps = said_to_the_script(page)["looks"][0]["maps"]
+    assert [(one["name"], one["layers"]) for one in maps[2:]] == [("t-SNE", [2, 3])]
     assert said_to_the_script(page)["opened"] == {"layer": 3, "from": 1, "patch": 6, "mode": "text"}
     outline = Outline(page)
     assert {"Answers", "two", "three", "Match with a text", "layer 1", "row 2, column 3"} <= set(outline.text)
     assert outline.text.count(HOSTILE) == 3 and all(attributes.get("src") != "x" for _, attributes in outline.tags)
-    assert "UMAP and t-SNE maps, attention of single heads" in outline.text
+    assert "not in this file" not in outline.text
     assert said_to_the_script(report(explorable))["opened"] == {}
-    assert any("answers and X-ray" in text for text in Outline(report(explorable)).text)
+    assert "t-SNE, answers and X-ray" in Outline(report(explorable)).text
+    headed = report(explorable, Opened(mode="attention", head=1))
+    assert said_to_the_script(headed)["opened"] == {"mode": "attention", "head": 1} and "head" in Outline(headed).text
+    lacking = dataclasses.replace(explorable, details=(dataclasses.replace(explorable.details[0], umap=None),))
+    assert "UMAP of pictures with too many tokens, t-SNE, answers and X-ray" in Outline(report(lacking)).text
 
 
 def test_what_the_picture_does_not_have_is_not_opened(explorable):
-    beyond = Opened(layer=5, compared=5, patch=16, mode="noise")
+    beyond = Opened(layer=5, compared=5, patch=16, mode="noise", head=99)
     assert beyond.of(explorable.details[0]) == Opened()
     lacking = dataclasses.replace(explorable.details[0], match=None, attention=None)
     assert Opened(layer=4, patch=15, mode="text").of(lacking) == Opened(layer=4, patch=15)

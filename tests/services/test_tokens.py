@@ -53,6 +53,15 @@ def test_tsne_takes_the_layers_named_and_says_that_it_is_underway(maps):
             list(maps.map(pictures, Fit.CROP, "tsne", layers))
 
 
+def test_the_maps_of_a_picture_that_are_held_are_told(maps):
+    picture, other = make_picture(), make_picture(1)
+    made = [finished(maps, [picture], Fit.CROP, "tsne", layers) for layers in ([1], [2, 3])]
+    finished(maps, [other], Fit.CROP, "tsne", [1])
+    finished(maps, [picture], Fit.SQUASH, "tsne", [1])
+    maps.clusters([picture], Fit.CROP, 3)
+    assert maps.fitted([make_picture(name="again.png")], Fit.CROP) == made and maps.fitted([other], Fit.PAD) == []
+
+
 def test_tsne_of_too_many_tokens_is_refused(maps, monkeypatch):
     monkeypatch.setattr(tokens, "MOST_TSNE", 40)
     with pytest.raises(InputError, match="48 tokens"):

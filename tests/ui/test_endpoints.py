@@ -10,6 +10,7 @@ import gradio as gr
 import pytest
 from gradio import processing_utils
 from gradio_client import Client, handle_file
+from mcp_client import call_tools
 from PIL import Image
 
 from explorer.records import CheckpointError, InputError, Reply
@@ -61,6 +62,17 @@ def test_a_picture_may_come_as_a_data_url(address, image):
     given = "data:image/png;base64," + base64.b64encode(image.read_bytes()).decode()
     found = Client(address, verbose=False).predict(given, "Red?", ["mini-l18"], [], api_name="/ask")
     assert found[0]["answer"].startswith("(20, 30, 3) Red?")
+
+
+def test_an_mcp_client_asks(address, image):
+    given = "data:image/png;base64," + base64.b64encode(image.read_bytes()).decode()
+    asked = {"image": given, "question": "<i>Red?</i>", "checkpoints": ["mini-l18"], "candidates": ["yes", "no"]}
+    tools, (said, wrong) = call_tools(address, ("ask", asked), ("ask", asked | {"question": "fail"}))
+    assert set(tools) == {"ask"} and "checkpoint" in tools["ask"].description
+    described = tools["ask"].inputSchema["properties"]
+    assert set(asked) <= set(described) and all(described[name].get("description") for name in asked)
+    assert not said.isError and "<i>Red?</i>" in said.content[0].text and "mini-l18" in said.content[0].text
+    assert wrong.isError and "failed." in wrong.content[0].text and "<b>" not in wrong.content[0].text
 
 
 def call(address, *data):

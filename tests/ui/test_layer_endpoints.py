@@ -1,7 +1,6 @@
 """``/analyze`` and ``/lrs`` on a served page, as a program and as an MCP client use them; by the built-in encoder."""
 
 import ast
-import asyncio
 import base64
 import gzip
 import io
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 from gradio import processing_utils
 from gradio_client import Client, handle_file
+from mcp_client import call_tools
 from PIL import Image
 
 from explorer.models.encoders import open_encoder
@@ -106,22 +106,11 @@ def test_a_data_url_that_is_no_picture_is_one_sentence(context, given):
 
 
 def test_an_mcp_client_finds_and_calls_the_tools(address):
-    pytest.importorskip("mcp", reason="gradio[mcp] is not installed")
-    from mcp import ClientSession
-    from mcp.client.streamable_http import streamablehttp_client
-
-    async def use():
-        async with (
-            streamablehttp_client(f"{address}gradio_api/mcp/") as (read, write, _),
-            ClientSession(read, write) as session,
-        ):
-            await session.initialize()
-            tools = {tool.name: tool for tool in (await session.list_tools()).tools}
-            said = await session.call_tool("analyze", {"image": data_url(png()), "groups": 2})
-            wrong = await session.call_tool("analyze", {"image": "/etc/passwd"})
-            return tools, said, wrong
-
-    tools, said, wrong = asyncio.run(use())
+    tools, (said, wrong) = call_tools(
+        address,
+        ("analyze", {"image": data_url(png()), "groups": 2}),
+        ("analyze", {"image": "/etc/passwd"}),
+    )
     assert set(tools) == {"analyze", "lrs"}
     assert "which layers of the encoder hold different information" in tools["analyze"].description
     assert "Use it instead of analyze" in tools["lrs"].description

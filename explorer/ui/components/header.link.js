@@ -51,8 +51,8 @@ function saveReport() {
 
 $(".report").addEventListener("click", () => {
   reporting(true);
-  const { basis, text, tables } = window.vle ?? {};
-  trigger("report_asked", { ...chosen(), basis, text, tables: tables?.() });
+  const { basis, text, head, tables } = window.vle ?? {};
+  trigger("report_asked", { ...chosen(), basis, text, head, tables: tables?.() });
 });
 follow(document, "vle-unreported", () => reporting(false));
 watch("report", saveReport);

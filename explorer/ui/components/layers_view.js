@@ -43,7 +43,7 @@ function drawLayer() {
   readOut();
   markFilm();
   paintAxes();
-  window.vle = { ...window.vle, layer: S.layer, patch: S.patch, compared: S.from, mode: S.mode, basis: S.basis, text: D.text?.said };
+  window.vle = { ...window.vle, layer: S.layer, patch: S.patch, compared: S.from, mode: S.mode, basis: S.basis, head: S.head, text: D.text?.said };
 }
 
 function paintLegend() {
