@@ -29,6 +29,7 @@ MOST_THUMBS = 12  # drawn for one request
 KEPT_THUMBS = 800  # about 10 kB each
 LONGEST_ID = 80
 UNANSWERED = "() => document.dispatchEvent(new CustomEvent('vle-failures-unanswered'))"
+UNLISTED = "() => document.dispatchEvent(new CustomEvent('vle-failures-unlisted'))"
 UNDRAWN = "() => document.dispatchEvent(new CustomEvent('vle-failures-undrawn'))"
 
 
@@ -67,8 +68,10 @@ class FailuresTab:
         """Listen to the view and to the first screen's case."""
         self._update = page.update
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        found = self.view.wanted(self.find, None, self.view, trigger_mode="always_last", **quiet)
+        found = self.view.wanted(self.find, None, self.view, trigger_mode="multiple", **quiet)
         found.failure(None, None, None, js=UNANSWERED, api_visibility="private")
+        listed = self.view.list_asked(self.list_cases, None, self.view, trigger_mode="multiple", **quiet)
+        listed.failure(None, None, None, js=UNLISTED, api_visibility="private")
         drawn = self.view.thumbs_asked(self.draw, None, self.view, trigger_mode="multiple", **quiet)
         drawn.failure(None, None, None, js=UNDRAWN, api_visibility="private")
         self.view.case_opened(self.open_case, page.session, page.outputs, trigger_mode="once", **quiet)
@@ -84,6 +87,17 @@ class FailuresTab:
         except ExplorerError as error:
             value = {"problem": str(error)}
         return gr.update(value=value | {"number": said.get("number")})
+
+    def list_cases(self, event: gr.EventData) -> Any:
+        """All cases that were found, in their order, for a table that is taken away."""
+        said = _said(event)
+        try:
+            held = self._held_out()
+            wanted = _read_wanted(said, held)
+            value: Json = {"cases": [_row(held, int(row), wanted) for row in held.find(wanted)]}
+        except ExplorerError as error:
+            value = {"problem": str(error)}
+        return gr.update(list=value | {"number": said.get("number")})
 
     def payload(self, said: Json) -> Json:
         """What the view shows for a request.

@@ -44,7 +44,7 @@ class LayersTab:
                 session,
                 view,
                 show_progress="hidden",
-                trigger_mode="always_last",
+                trigger_mode="multiple",
                 concurrency_id="overall"
                 if event == "overall_asked"
                 else "encoder",  # takes minutes; clicks do not wait

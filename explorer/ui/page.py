@@ -101,10 +101,10 @@ class Page:
             "picture_removed": self.remove_picture,
             "fit_chosen": self.choose_fit,
         }.items():
-            done = getattr(top, event)(handler, session, parts, trigger_mode="always_last", **how)
+            done = getattr(top, event)(handler, session, parts, trigger_mode="multiple", **how)
             done.then(None, None, None, js=SETTLED, api_visibility="private")
         view.outdated(self.look_again, session, parts, **how)
-        view.picture_asked(self.choose_picture, session, parts, trigger_mode="always_last", **how)
+        view.picture_asked(self.choose_picture, session, parts, trigger_mode="multiple", **how)
         top.encoder_asked(self.use_encoder, None, [top, timer], show_progress="hidden", api_visibility="private")
         timer.tick(self.poll, session, [*parts, timer], trigger_mode="once", **how)
         top.link_asked(self.copy_link, session, top, show_progress="hidden", api_visibility="private")

@@ -40,7 +40,7 @@ class ResultsTab:
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         told = self.view.results_asked(self.tell, None, self.view, trigger_mode="once", **quiet)
         told.failure(None, None, None, js=UNANSWERED, api_visibility="private")
-        compared = self.view.pair_chosen(self.compare, None, self.view, trigger_mode="always_last", **quiet)
+        compared = self.view.pair_chosen(self.compare, None, self.view, trigger_mode="multiple", **quiet)
         compared.failure(None, None, None, js=UNPAIRED, api_visibility="private")
 
     def tell(self) -> Any:

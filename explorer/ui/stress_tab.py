@@ -79,13 +79,15 @@ class StressTab:
         """Listen to the view."""
         view = self._view
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        quick = quiet | {"concurrency_id": "stress-draw", "concurrency_limit": 4, "trigger_mode": "always_last"}
+        quick = quiet | {"concurrency_id": "stress-draw", "concurrency_limit": 4, "trigger_mode": "multiple"}
         slow = quiet | {"concurrency_id": "answers", "concurrency_limit": 24, "trigger_mode": "multiple"}
         view.opened(self.tell, page.session, view, **quick)
         view.scene_changed(self.draw, None, view, **quick)
         view.scene_invented(self.invent, None, view, **quick)
         view.stop_asked(self.stop, None, None, **quiet | {"trigger_mode": "multiple", "queue": False})
-        view.checkpoints_chosen(self.choose, page.session, page.session, **quick)
+        # One after the other: the last choice stays.
+        one = quiet | {"concurrency_id": "stress-choose", "concurrency_limit": 1, "trigger_mode": "multiple"}
+        view.checkpoints_chosen(self.choose, page.session, page.session, **one)
         for name, handler in {
             "answers_asked": self.answer,
             "sweep_asked": self.sweep,

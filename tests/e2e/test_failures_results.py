@@ -94,6 +94,15 @@ def test_failures_by_pointer_and_by_keyboard(open_page, stored):
         assert int(chance.split()[0]) >= 50
     page.locator("input[name=fv-look][value=table]").check(force=True)
     assert len(lines_of(page, ".take-cases")) == 1 + page.locator(".fv tbody tr").count()
+    page.select_option(".fv .sure", "0")
+    expect(page.locator(".fv.busy")).to_have_count(0, timeout=SECONDS)
+    page.locator(".outcome[data-outcome=both]").press("Enter")
+    expect(page.locator(".fv .after")).to_be_enabled(timeout=SECONDS)  # more than a page of them
+    found = int(page.locator(".outcome[data-outcome=both] b").inner_text())
+    assert len(lines_of(page, ".take-cases")) == 1 + found > 1 + page.locator(".fv tbody tr").count()
+    page.locator(".outcome[data-outcome=neither]").press("Enter")
+    expect(page.locator(".outcome[data-outcome=neither]")).to_have_attribute("aria-pressed", "true", timeout=SECONDS)
+    expect(page.locator(".fv.busy")).to_have_count(0, timeout=SECONDS)
     assert "only first right" in lines_of(page, ".take-whole")[0]
     page.locator("th button[data-sort=truth]").press("Enter")
     expect(page.locator("th[aria-sort=ascending]")).to_have_count(1, timeout=SECONDS)

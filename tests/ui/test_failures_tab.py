@@ -80,6 +80,15 @@ def test_pages_stay_within_what_is_found(tab):
     assert tab.find(event(page="x", **everything))["value"]["page"] == 0
 
 
+def test_all_that_is_found_is_listed_in_its_order(tab):
+    everything = {"task": "all", "outcome": "both", "sort": "truth"}
+    found = tab.find(event(page=1, **everything))["value"]
+    said = tab.list_cases(event(number=4, **everything))["list"]
+    assert said["number"] == 4 and len(said["cases"]) == found["found"] > PER_PAGE
+    assert said["cases"][PER_PAGE : PER_PAGE + len(found["cases"])] == found["cases"]
+    assert "problem" in tab.list_cases(event(number=5, first="nobody"))["list"]
+
+
 @pytest.mark.parametrize(
     "said", [{"task": "<b>"}, {"first": "x"}, {"sure": "much"}, {"sure": 2}, {"sort": "x"}, {"outcome": "x"}]
 )
@@ -190,7 +199,7 @@ def test_the_cases_endpoint_finds_who_fails_where_whom(context, stored):
 
 def test_events_can_be_listened_to():
     for view, events in (
-        (failures_view(), ("wanted", "thumbs_asked", "case_opened")),
+        (failures_view(), ("wanted", "list_asked", "thumbs_asked", "case_opened")),
         (first_case({}), ("case_opened",)),
         (results_view(), ("results_asked", "pair_chosen")),
     ):

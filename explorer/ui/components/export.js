@@ -8,7 +8,8 @@
 //               name: () => "lrs-mini-token",              // of the file; anything but letters, digits, . _ - becomes -
 //               parts: () => [map, legend],                // elements on show; canvases, SVG, images, boxes and text are drawn
 //               caption: () => "Token-wise cosine · mini", // below the figure: encoder, layer, settings; may be left out
-//               table: () => ({ columns: ["layer", "cosine"], rows: [[0, 0.93]] }), // or an array of objects; may be left out
+//               table: () => ({ columns: ["layer", "cosine"], rows: [[0, 0.93]] }), // or an array of objects, or a promise of
+//                                                                                   // either; may be left out
 //             });
 // Both `parts` and `table` are called when a person asks. What is hidden, form fields, `.sr` and `[data-export="no"]` are
 // left out. The figure looks as on the page, light or dark; pixels of a map stay sharp squares.
@@ -210,8 +211,8 @@ function exportField(value) {
   return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-function exportCsv(figure) {
-  const made = figure.table();
+async function exportCsv(figure) {
+  const made = await figure.table();
   const columns = Array.isArray(made) ? Object.keys(made[0] ?? {}) : made.columns;
   const rows = Array.isArray(made) ? made.map((row) => columns.map((column) => row[column])) : made.rows;
   return new Blob([[columns, ...rows].map((row) => `${row.map(exportField).join(",")}\r\n`).join("")], { type: "text/csv" });
@@ -245,7 +246,7 @@ function exportButton(host, figure) {
   const ways = [
     ["PNG", "An image, twice as fine as on the screen", async () => exportSave(await exportPng(figure), figure.name(), "png")],
     ["SVG", "A drawing that can be enlarged and edited", () => exportSave(exportSvg(figure), figure.name(), "svg")],
-    ["CSV", "The numbers as a table", () => exportSave(exportCsv(figure), figure.name(), "csv")],
+    ["CSV", "The numbers as a table", async () => exportSave(await exportCsv(figure), figure.name(), "csv")],
     ["Copy image", "To the clipboard, to paste elsewhere", () => exportCopy(figure)],
   ].filter(([way]) => way !== "CSV" || figure.table);
   const buttons = ways.map(([way, title, act]) => {

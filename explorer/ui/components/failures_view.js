@@ -97,19 +97,13 @@ function drawWhole() {
     `. ${verdict(first, second, p, a, b)} McNemar's exact test: ${pText(p)}.`,
   );
   const told = { second: `only ${b} right`, first: `only ${a} right`, neither: "both wrong", both: "both right" };
-  const had = document.activeElement?.dataset?.outcome;
-  $(".outcomes").replaceChildren(
-    ...Object.entries({ second, first, neither, both }).map(([name, times]) => {
-      const bar = make("i", { ariaHidden: "true" }, make("i"));
-      bar.firstChild.style.width = `${(100 * times) / Math.max(1, n)}%`;
-      const button = make("button", { type: "button", className: "outcome", ariaPressed: String(name === wish.outcome) },
-        make("b", { textContent: count(times) }), make("small", { textContent: `${told[name]} · ${percent(times, n)}` }), bar);
-      button.dataset.outcome = name;
-      button.addEventListener("click", () => ask({ outcome: name }));
-      return button;
-    }),
-  );
-  if (had) $(`.outcome[data-outcome="${had}"]`)?.focus();
+  for (const [name, times] of Object.entries({ second, first, neither, both })) {
+    const button = $(`.outcome[data-outcome="${name}"]`);
+    button.ariaPressed = String(name === wish.outcome);
+    button.querySelector("b").textContent = count(times);
+    button.querySelector("small").textContent = `${told[name]} · ${percent(times, n)}`;
+    button.querySelector("i i").style.width = `${(100 * times) / Math.max(1, n)}%`;
+  }
   const { command, date, questions, pictures: drawn, split } = D.made;
   $(".made").textContent =
     `Precomputed on ${date} by “${command}”: ${count(questions)} questions about ${count(drawn)} scenes of the ${split} split, ` +
@@ -258,6 +252,15 @@ function drawPictures() {
 
 // ---- listening ----------------------------------------------------------------------------------------------------------
 
+$(".outcomes").append(
+  ...["second", "first", "neither", "both"].map((name) => {
+    const bar = make("i", { ariaHidden: "true" }, make("i"));
+    const button = make("button", { type: "button", className: "outcome" }, make("b"), make("small"), bar);
+    button.dataset.outcome = name;
+    button.addEventListener("click", () => ask({ outcome: name }));
+    return button;
+  }),
+);
 for (const name of ["task", "first", "second", "sort"]) {
   $(`.${name}`).addEventListener("change", (event) => ask({ [name]: event.target.value }));
 }

@@ -11,8 +11,9 @@ def failures_view() -> gr.HTML:
     """Make the component; it is empty until somebody looks at it, and then asks.
 
     Its value is ``{wanted, tasks, checkpoints, ways, found, page, pages, per_page, cases, made, number}`` or
-    ``{problem, number}``; ``thumbs`` gives data URLs by case. Its events: ``wanted`` ({task, first, second, outcome,
-    sure, sort, descending, page, number}), ``thumbs_asked`` ({ids}) and ``case_opened`` ({id, first, second}).
+    ``{problem, number}``; ``thumbs`` gives data URLs by case; ``list`` is ``{cases, number}`` or ``{problem, number}``.
+    Its events: ``wanted`` ({task, first, second, outcome, sure, sort, descending, page, number}), ``list_asked`` (the
+    same), ``thumbs_asked`` ({ids}) and ``case_opened`` ({id, first, second}).
     """
     return gr.HTML(
         value=None,
@@ -22,4 +23,5 @@ def failures_view() -> gr.HTML:
         apply_default_css=False,
         elem_id="failures-view",
         thumbs=None,
+        list=None,
     )

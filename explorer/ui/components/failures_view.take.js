@@ -8,18 +8,45 @@ function waysTable() {
   return { columns, rows: [[wish.task, wish.first, wish.second, n, first, second, neither, both, p]] };
 }
 
-// One row a case of this page.
+// One row a case, of all that were found: Python lists those that are not on show.
+let listing = null; // {number, done, failed} of the list that is awaited
+let lists = 0;
+
 function casesTable() {
+  if (D.found <= D.cases.length) return tableOf(D.cases);
+  return new Promise((done, failed) => {
+    listing?.failed(new Error("another list was asked for"));
+    listing = { number: ++lists, done, failed };
+    trigger("list_asked", { ...wish, number: lists });
+  });
+}
+
+function takeList() {
+  const said = props.list;
+  if (!said || said.number !== listing?.number) return;
+  if (said.problem) listing.failed(new Error(said.problem));
+  else listing.done(tableOf(said.cases));
+  listing = null;
+}
+
+function unlisted() {
+  listing?.failed(new Error("no list came, try again"));
+  listing = null;
+}
+
+function tableOf(cases) {
   const said = (name) => [`${name} answer`, `${name} right`, `${name} probability`];
   const columns = ["case", "task", "scene", "question", "truth", "combination never trained", "first", ...said("first"), "second", ...said("second")];
   const answer = ({ said, right, chance }) => [said, right, chance];
-  const rows = D.cases.map((one) => [
+  const rows = cases.map((one) => [
     one.id, one.task, one.seed, one.question, one.truth, one.held_out, wish.first, ...answer(one.first), wish.second, ...answer(one.second),
   ]);
   return { columns, rows };
 }
 
 function listenToTaking() {
+  watch("list", takeList);
+  follow(document, "vle-failures-unlisted", unlisted);
   const named = (what) => `${what}-${wish.task}-${wish.first}-${wish.second}`;
   exportButton($(".take-whole"), {
     label: "who is right",
@@ -29,8 +56,8 @@ function listenToTaking() {
     table: waysTable,
   });
   exportButton($(".take-cases"), {
-    label: "the cases on this page",
-    name: () => named(`cases-page-${D.page + 1}`),
+    label: "these cases",
+    name: () => named("cases"),
     parts: () => [$(".found"), $(".grid"), $(".list")],
     caption: pairSaid,
     table: casesTable,

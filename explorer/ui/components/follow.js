@@ -1,5 +1,8 @@
 // Shared by the views, each of which is one function with its element in scope.
 
+// Gradio's trigger_mode "always_last" (6.31) sends the data of an older event again and drops the newest. So all events of the
+// views are sent at once ("multiple"), numbered where order matters, and answers to older ones are passed over.
+
 // Listen for as long as the view is on the page.
 function follow(target, kind, act) {
   target.addEventListener(kind, function once(event) {

@@ -4,6 +4,8 @@ const $ = (selector) => element.querySelector(selector);
 const emit = (name) => document.dispatchEvent(new CustomEvent(name));
 let busy = false;
 let waiting = []; // files that came while others were read
+let changing = false; // whether an event of ours is under way
+const wishes = []; // {event, about}: those that wait for it
 let unsaid = []; // sentences about files that did not reach Python
 let waited = false;
 let phase = "";
@@ -27,8 +29,35 @@ function setBusy(text) {
   if (busy) emit("vle-busy");
 }
 
+// Changes of what is looked at are made one after the other, since each builds on the one before. Where a picture stands is
+// looked up when its turn comes; of several choices that wait, the last is left.
+function change(event, about) {
+  const last = wishes.at(-1)?.event === event && ["picture_chosen", "fit_chosen"].includes(event);
+  wishes.splice(wishes.length - (last ? 1 : 0), last ? 1 : 0, { event, about });
+  emit("vle-busy");
+  if (!changing) next();
+}
+
+function next() {
+  if (changing || !wishes.length) return;
+  const { event, about } = wishes.shift();
+  const said = about();
+  if (said.index === -1) return settle(); // it was removed meanwhile
+  changing = true;
+  emit("vle-busy");
+  trigger(event, said);
+}
+
+const indexNow = ({ name, thumb: small, own }) =>
+  props.value.items.find((item) => item.name === name && item.thumb === small && item.own === own)?.index ?? -1;
+
 // An event of ours was answered, well or not: what is shown as chosen is what Python says.
 function settle() {
+  changing = false;
+  if (wishes.length) {
+    unsaid.push(...(props.value?.problems ?? []));
+    return void setTimeout(next);
+  }
   setBusy("");
   if (!props.value) return;
   mark(props.value.current);
@@ -59,18 +88,14 @@ function thumb(item, index, chosen) {
   button.setAttribute("aria-pressed", chosen);
   button.addEventListener("click", () => {
     mark(index);
-    emit("vle-busy");
-    trigger("picture_chosen", { index });
+    change("picture_chosen", () => ({ index: indexNow(item) }));
   });
   const made = make("span", { className: "thumb" }, button);
   made.dataset.index = index;
   if (!item.own) return made;
   const remove = make("button", { type: "button", className: "remove", textContent: "×", title: `Remove ${item.name}` });
   remove.setAttribute("aria-label", `Remove ${item.name}`);
-  remove.addEventListener("click", () => {
-    emit("vle-busy");
-    trigger("picture_removed", { index });
-  });
+  remove.addEventListener("click", () => change("picture_removed", () => ({ index: indexNow(item) })));
   made.append(remove);
   return made;
 }
@@ -99,10 +124,10 @@ async function add(files, problems = []) {
   }
   if (sent.length) {
     setBusy("Looking…");
-    trigger("pictures_added", { files: sent, problems: failed });
+    change("pictures_added", () => ({ files: sent, problems: failed }));
   } else {
     unsaid = failed;
-    emit("vle-settled");
+    if (!changing) emit("vle-settled");
   }
 }
 
@@ -193,19 +218,13 @@ $(".files").addEventListener("change", async (event) => {
   event.target.value = "";
   await add(files);
 });
-$(".remove-all").addEventListener("click", () => {
-  emit("vle-busy");
-  trigger("picture_removed", { index: "all" });
-});
+$(".remove-all").addEventListener("click", () => change("picture_removed", () => ({ index: "all" })));
 $(".camera").hidden = !navigator.mediaDevices?.getUserMedia;
 $(".camera").addEventListener("click", openCamera);
 shutter.querySelector(".take").addEventListener("click", takePicture);
 shutter.querySelector(".close").addEventListener("click", closeCamera);
 shutter.addEventListener("cancel", closeCamera);
-$(".fit").addEventListener("change", (event) => {
-  emit("vle-busy");
-  trigger("fit_chosen", { fit: event.target.value });
-});
+$(".fit").addEventListener("change", ({ target: { value: fit } }) => change("fit_chosen", () => ({ fit })));
 $(".choose").addEventListener("submit", (event) => {
   event.preventDefault();
   const id = $(".wanted").value.trim();
