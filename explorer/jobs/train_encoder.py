@@ -46,6 +46,7 @@ class EncoderSettings:
         signs_weight: of the cross-entropy of the letter, and of the word, that the patches of signs are asked for.
         middles_weight: of the cross-entropy of what every patch is asked: which kind of thing has its middle there, if any;
             a sum over patches, for each thing.
+        counts_weight: of ``counts_loss``, for the chances of these middles.
         heads_steps: in so many first steps only the heads learn that these losses are read from, as a run from ``init``
             begins with good weights and new heads.
         learning_rate: of AdamW, for all that is not a matrix of a block.
@@ -74,6 +75,7 @@ class EncoderSettings:
     patch_words_weight: float = 0.0
     signs_weight: float = 0.0
     middles_weight: float = 0.0
+    counts_weight: float = 0.0
     heads_steps: int = 0
     learning_rate: float = 1.5e-3
     matrix_learning_rate: float = 0.02
@@ -183,6 +185,20 @@ def words_loss(logits: Tensor, tokens: Tensor, weights: Tensor) -> Tensor:
     return F.cross_entropy(logits, target / target.sum(1, keepdim=True))
 
 
+def counts_loss(sums: Tensor, right: Tensor) -> Tensor:
+    """How far the things of each kind that the patches' chances add up to are from those that are there.
+
+    Squared, in units of the spread that a count of its size would have by chance (its square root), summed over the kinds,
+    mean over the pictures: as in counting by density maps (Lempitsky and Zisserman 2010), what a reader needs is the sum.
+
+    Args:
+        sums: [B, kinds], sum over the patches of the chance that a thing of the kind has its middle there.
+        right: int64 [B, patches], 1 + the kind that has its middle there, 0 for none.
+    """
+    there = F.one_hot(right, 1 + sums.shape[1])[..., 1:].sum(1)
+    return ((sums - there).square() / (1 + there)).sum(1).mean()
+
+
 def rate(step: int, total: int, settings: EncoderSettings) -> float:
     """Share of the full learning rate at a step: rises, stays, falls along a cosine."""
     done = step / total
@@ -285,6 +301,10 @@ class EncoderRun:
             said = self.middles(seen[:, 1:]).transpose(1, 2)
             surprise = F.cross_entropy(said, right, reduction="sum") / right.count_nonzero().clamp(min=1)
             every = every + self.settings.middles_weight * surprise
+            if self.settings.counts_weight:
+                missed = counts_loss(said.softmax(1)[:, 1:].sum(-1), right)
+                every = every + self.settings.counts_weight * missed
+                row["counts"] = float(missed.detach())
             row["middle"] = float((said.argmax(1) == right)[right > 0].float().mean())
             row["nothing"] = float((said.argmax(1) == right)[right == 0].float().mean())
         every.backward()

@@ -27,6 +27,7 @@ from explorer.jobs.train_encoder import (
     EncoderRun,
     EncoderSettings,
     contrastive_loss,
+    counts_loss,
     embed_texts,
     embed_windows,
     rate,
@@ -158,6 +159,28 @@ def test_a_share_of_the_windows_is_cut_from_crowds(monkeypatch):
     middles = [Windows(7, plan, 5000, crowds=share)[0][3][..., 2] for share in (0.0, 1.0)]
     most = [[np.bincount(scene[scene >= 0], minlength=1).max() for scene in some.numpy()] for some in middles]
     assert min(most[1]) >= 3 and np.mean(most[1]) > 5 > 3.5 > np.mean(most[0])  # two middles may share a patch
+
+
+def test_sums_that_miss_the_counts_cost_in_units_of_chance():
+    right = torch.tensor([[0, 2, 2, 3], [0, 0, 0, 0]])  # two things of kind 1, one of kind 2; nothing
+    exact = torch.tensor([[0.0, 2, 1], [0, 0, 0]])
+    assert counts_loss(exact, right) == 0
+    for kind, there in ((0, 0), (1, 2), (2, 1)):
+        more = exact.clone()
+        more[0, kind] += 1
+        assert counts_loss(more, right) == pytest.approx(0.5 / (1 + there))  # mean of two pictures
+
+
+def test_the_chances_of_middles_learn_to_add_up(finished, tmp_path):
+    _, folder = finished
+    settings = dataclasses.replace(
+        TINY, out=str(tmp_path), init=str(folder), middles_weight=1.0, counts_weight=100.0, phases=((8, GRID, 4),)
+    )
+    run = EncoderRun(settings)
+    run.train()
+    with (tmp_path / "log.csv").open() as file:
+        missed = [float(row["counts"]) for row in csv.DictReader(file)]
+    assert len(missed) == 8 and np.mean(missed[-2:]) < missed[0]
 
 
 def test_strips_hold_a_new_sign_and_the_caption_says_its_word():
