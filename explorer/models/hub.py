@@ -111,6 +111,29 @@ def fetch(
         return cached  # all weights are here: only small files could not be completed
 
 
+def fetch_config(repo_id: str, revision: str = "main") -> Path:
+    """A folder with the config.json of a hub repository, and the rules for pictures where it has some: no weights.
+
+    Raises:
+        EncoderError: there is no such repository, or no network.
+    """
+    from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
+
+    names = ["config.json", *TRANSFORMERS_FILES.companions]
+    try:
+        cached = try_to_load_from_cache(repo_id, "config.json", revision=revision)
+        if isinstance(cached, str):
+            return Path(cached).parent
+        HfApi().model_info(repo_id, revision=revision, timeout=CONNECT_SECONDS)  # fails at once, without retries
+        return Path(
+            snapshot_download(
+                repo_id, revision=revision, allow_patterns=names, etag_timeout=CONNECT_SECONDS, tqdm_class=_silent()
+            )
+        )
+    except Exception as problem:  # as in _download
+        raise EncoderError(_why_not_fetched(repo_id, problem)) from problem
+
+
 def _download(repo_id: str, choice: FileChoice, report: Progress, revision: str, check: Callable[[int], None]) -> Path:
     from huggingface_hub import HfApi, snapshot_download
 

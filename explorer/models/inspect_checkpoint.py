@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from explorer.layers import LayerSet
-from explorer.models.catalogue import MINI, repository_of
+from explorer.models.catalogue import MINI
 from explorer.models.family import FACTS, load_checkpoint
 from explorer.models.hf_loading import find_blocks
 from explorer.models.hub import TRANSFORMERS_FILES, brief
@@ -102,11 +102,9 @@ def inspect_checkpoint(id: str, *, config_only: bool = False) -> Reading:
     if mini:
         found = load_checkpoint(mini)
         return read_model(id, found.model, found.processor.image_processor, run=not config_only)
-    repository, revision = repository_of("checkpoints", id)
-    far = config_only and not Path(id).expanduser().is_dir()
-    folder = repository if far else str(find_checkpoint(id))
-    config = _read_config(id, folder, revision)
-    images = _read_image_processor(id, Path(folder))
+    folder = find_checkpoint(id, config_only=config_only)
+    config = _read_config(id, folder)
+    images = _read_image_processor(id, folder)
     if images is None and not config_only:
         raise CheckpointError(
             f"{id} holds no image processor (preprocessor_config.json), so no picture can go its own way: add the file, "
@@ -172,11 +170,11 @@ def read_model(id: str, model: Any, images: Any, *, run: bool = True) -> Reading
     )
 
 
-def _read_config(id: str, folder: str, revision: str) -> Any:
+def _read_config(id: str, folder: Path) -> Any:
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(folder, revision=revision, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as problem:  # a file that is missing, broken or strange makes transformers raise nearly anything
         raise CheckpointError(
             f"The config.json of {id} cannot be read ({brief(problem)}): give the folder or hub id of a checkpoint."

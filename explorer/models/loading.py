@@ -14,7 +14,7 @@ from explorer.layers import LayerSet
 from explorer.models.catalogue import repository_of
 from explorer.models.hardware import choose_device, choose_dtype
 from explorer.models.hf_loading import quiet
-from explorer.models.hub import TRANSFORMERS_FILES, Progress, brief, check_safetensors, fetch
+from explorer.models.hub import TRANSFORMERS_FILES, Progress, brief, check_safetensors, fetch, fetch_config
 from explorer.models.libraries import ONE_MODEL
 from explorer.models.memory import (
     check_quantisation,
@@ -53,8 +53,13 @@ class Loaded:
     size_bytes: int
 
 
-def find_checkpoint(id: str, report: Progress = lambda *_: None) -> Path:
+def find_checkpoint(id: str, report: Progress = lambda *_: None, *, config_only: bool = False) -> Path:
     """The folder of a checkpoint: its own, or of the hub's cache, downloaded where it is not there.
+
+    Args:
+        id: a folder or a hub id.
+        report: told a fraction 0…1 and a sentence.
+        config_only: its small files are enough.
 
     Raises:
         CheckpointError: it cannot be had.
@@ -64,7 +69,11 @@ def find_checkpoint(id: str, report: Progress = lambda *_: None) -> Path:
         return path
     repository, revision = repository_of("checkpoints", id)
     try:
-        return fetch(repository, TRANSFORMERS_FILES, report, revision)
+        return (
+            fetch_config(repository, revision)
+            if config_only
+            else fetch(repository, TRANSFORMERS_FILES, report, revision)
+        )
     except EncoderError as problem:
         raise CheckpointError(str(problem)) from problem
 

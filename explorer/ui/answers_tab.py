@@ -85,7 +85,7 @@ class AnswersTab:
         }
         view, session = self.view, page.session
         running = [
-            view.asked(self.ask, session, [view, session], **how),
+            view.asked(self.answer, session, [view, session], **how),
             view.dialled(self.dial, session, view, **how),
             view.xray_asked(self.xray, session, view, **how),
             view.look_asked(self.look, session, view, **how),
@@ -101,7 +101,7 @@ class AnswersTab:
 
     # ---- handlers --------------------------------------------------------------------------------------------------
 
-    def ask(self, session: Session, event: gr.EventData, request: gr.Request) -> Iterator[Any]:
+    def answer(self, session: Session, event: gr.EventData, request: gr.Request) -> Iterator[Any]:
         """Ask the chosen checkpoints; their answers stream into the cards."""
         said = said_of(event)
         for state in _stepped(self._answers(session, said, request, "asked")):

@@ -206,7 +206,9 @@ def test_complaints(saved, tmp_path):
         with pytest.raises(CheckpointError, match=match):
             inspect_checkpoint(str(folder), **how)
 
-    complain("cannot be read", tmp_path / "nowhere", config_only=True)
+    complain("neither a folder", tmp_path / "nowhere", config_only=True)
+    (tmp_path / "empty").mkdir()
+    complain("cannot be read", tmp_path / "empty", config_only=True)
     plain = copy(saved("llava"), tmp_path)
     weights = load_file(plain / "model.safetensors")
     save_file({k: v for k, v in weights.items() if "projector" not in k}, plain / "model.safetensors", {"format": "pt"})
@@ -229,14 +231,18 @@ def test_a_catalogue_s_repository_and_revision_are_heeded(saved, monkeypatch, tm
         assert cli.main(["inspect", "mine", "--catalogue", str(mine)]) == 0
         assert "3, 2, 1 (config.json says -2, -3, 1)" in capsys.readouterr().out
         assert "/api/models/some/vip/revision/v2" in hub.asked
-    config, asked = transformers.AutoConfig.from_pretrained(saved("vip")), []
 
-    def from_hub(name, revision, **how):
-        asked.append((name, revision))
-        return config
 
-    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", from_hub)
-    assert inspect_checkpoint("mine", config_only=True).layers.layers == (3, 2, 1) and asked == [("some/vip", "v2")]
+def test_the_config_alone_of_a_repository_brings_no_weights(saved, monkeypatch, tmp_path):
+    with Hub({"some/vip": files_of(saved("vip"))}) as hub:
+        hub.answer(monkeypatch, tmp_path / "cache")
+        assert inspect_checkpoint("some/vip", config_only=True).layers.layers == (3, 2, 1)
+        assert any(path.endswith("config.json") for path in hub.asked)
+        assert not any("safetensors" in path for path in hub.asked)
+        hub.go_away(monkeypatch)
+        assert inspect_checkpoint("some/vip", config_only=True).layers.layers == (3, 2, 1)
+        with pytest.raises(CheckpointError, match="some/other is not on this machine and could not be downloaded"):
+            inspect_checkpoint("some/other", config_only=True)
 
 
 def test_layer_0_alone_which_transformers_cannot_read(saved, tmp_path):

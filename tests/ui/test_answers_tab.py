@@ -63,7 +63,7 @@ WHO = SimpleNamespace(session_hash="visitor")
 def asked(tab, session=None, **more):
     """All states of the cards, and the sessions told."""
     session = session or Session()
-    states = list(tab.ask(session, event(**sent(tab, session, **more)), WHO))
+    states = list(tab.answer(session, event(**sent(tab, session, **more)), WHO))
     json.dumps([update["said"] for update, _ in states], allow_nan=False)
     return [update["said"] for update, _ in states], [told for _, told in states if isinstance(told, Session)]
 
@@ -159,7 +159,7 @@ def test_a_checkpoint_is_looked_up_by_its_name(tab):
 def test_stop_ends_the_work_and_so_does_leaving(tab, answerers):
     answerers.slow = 60
     for end in (lambda: tab.stop(event(kinds=["asked"]), WHO), lambda: tab.leave(WHO)):
-        states = tab.ask(Session(), event(**sent(tab)), WHO)
+        states = tab.answer(Session(), event(**sent(tab)), WHO)
         assert "replies" in next(states)[0]["said"]
         threading.Timer(0.1, end).start()
         last = list(states)[-1][0]["said"]
@@ -168,7 +168,7 @@ def test_stop_ends_the_work_and_so_does_leaving(tab, answerers):
 
 
 def test_a_closed_stream_sets_its_stop(tab, answerers):
-    states = tab.ask(Session(), event(**sent(tab)), WHO)
+    states = tab.answer(Session(), event(**sent(tab)), WHO)
     next(states)
     _, stop = tab.stops._events["visitor", "asked"]
     states.close()
@@ -177,7 +177,7 @@ def test_a_closed_stream_sets_its_stop(tab, answerers):
 
 def test_who_comes_later_is_told_the_place_in_line(tab):
     with tab.line.ticket(), tab.line.ticket():
-        states = tab.ask(Session(), event(**sent(tab)), WHO)
+        states = tab.answer(Session(), event(**sent(tab)), WHO)
         assert next(states)[0]["said"]["place"] == 1
     assert list(states)[-1][0]["said"]["over"]
 

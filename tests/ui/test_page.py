@@ -101,6 +101,11 @@ def test_requests_that_share_a_queue_share_its_limit(context):
     assert limits["answers"] == {24} and all(len(some) == 1 for some in limits.values()), limits
 
 
+def test_the_endpoints_have_the_names_that_the_documents_give(context):
+    # A private handler of the same name would leave "ask_1" to the endpoint.
+    assert set(build_page(context).get_api_info()["named_endpoints"]) == {"/analyze", "/ask", "/case", "/cases", "/lrs"}
+
+
 def test_a_stored_analysis_of_the_first_example_is_part_of_the_page(context):
     asked = []
 
