@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = 5
@@ -63,7 +65,9 @@ def click_seconds(browser, url: str) -> float:
     return statistics.median(took[1:]) / 1000  # the first one waits for the encoder
 
 
-def main() -> None:
+@contextmanager
+def served() -> Iterator[tuple[Browser, str]]:
+    """The page on a free port, and a browser to open it in."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/"
@@ -80,13 +84,18 @@ def main() -> None:
                 time.sleep(0.1)
         with sync_playwright() as playwright:
             chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-            first_view(chromium, url)  # the encoder loads meanwhile
-            runs = [first_view(chromium, url) for _ in range(RUNS)]
-            click = click_seconds(chromium, url)
+            yield chromium, url
             chromium.close()
     finally:
         server.terminate()
         server.wait()
+
+
+def main() -> None:
+    with served() as (chromium, url):
+        first_view(chromium, url)  # the encoder loads meanwhile
+        runs = [first_view(chromium, url) for _ in range(RUNS)]
+        click = click_seconds(chromium, url)
     seconds, size = (statistics.median(column) for column in zip(*runs, strict=True))
     found = {"first_view_seconds": round(seconds, 2), "bytes": size, "runs": RUNS}
     print(json.dumps(found | {"patch_click_seconds": round(click, 3), "clicks": CLICKS}))

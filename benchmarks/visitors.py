@@ -2,18 +2,10 @@
 
 import argparse
 import json
-import shutil
-import socket
 import statistics
-import subprocess
-import sys
-import time
-import urllib.request
-from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from first_view import served
 
-ROOT = Path(__file__).resolve().parents[1]
 # From the click until every card has an answer; whether a place in the line was told meanwhile.
 WATCH = """() => {
   const view = document.querySelector('#answers-view');
@@ -45,36 +37,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--visitors", type=int, default=20)
     args = parser.parse_args()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/"
-    command = [sys.executable, "app.py", "--port", url.rsplit(":", 1)[1].rstrip("/")]
-    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        while True:
-            try:
-                urllib.request.urlopen(url, timeout=5)
-                break
-            except OSError:
-                if server.poll() is not None:
-                    raise SystemExit("app.py ended before the page was up") from None
-                time.sleep(0.1)
-        with sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-            pages = []
-            for number in range(args.visitors):
-                page = chromium.new_context(viewport={"width": 1000, "height": 700}).new_page()
-                page.goto(f"{url}?tab=answers")
-                page.locator("#answers-view .suggestion").first.wait_for(timeout=120_000)
-                page.locator("#av-question").fill(f"How many dogs are there? {'?' * number}")
-                pages.append(page)
-            ask_together(pages[:1])  # loads the checkpoints
-            alone = ask_together(pages[:1])[0]
-            found = ask_together(pages)
-            chromium.close()
-    finally:
-        server.terminate()
-        server.wait()
+    with served() as (chromium, url):
+        pages = []
+        for number in range(args.visitors):
+            page = chromium.new_context(viewport={"width": 1000, "height": 700}).new_page()
+            page.goto(f"{url}?tab=answers")
+            page.locator("#answers-view .suggestion").first.wait_for(timeout=120_000)
+            page.locator("#av-question").fill(f"How many dogs are there? {'?' * number}")
+            pages.append(page)
+        ask_together(pages[:1])  # loads the checkpoints
+        alone = ask_together(pages[:1])[0]
+        found = ask_together(pages)
     took = [one["seconds"] for one in found]
     print(
         json.dumps(
