@@ -21,7 +21,7 @@ def pick(options: Sequence[T], rng: np.random.Generator) -> T:
 
 @cache
 def crowd_seeds(most: int = 200_000) -> tuple[tuple[int, ...], ...]:
-    """Seeds of training scenes by how many things of one kind there are, from 4 to 10; among so many scenes (80 s)."""
+    """Seeds of training scenes by how many things of one kind there are, from 4 to 10; among so many scenes (a minute)."""
     rng = np.random.default_rng(11)
     found: list[list[int]] = [[] for _ in range(MOST_THINGS + 1)]
     for _ in range(most):

@@ -110,7 +110,7 @@ def inspect_checkpoint(id: str, *, config_only: bool = False) -> Reading:
             f"{id} holds no image processor (preprocessor_config.json), so no picture can go its own way: add the file, "
             "or ask for the config alone with --config-only."
         )
-    model = _blank_model(id, config) if config_only else _load_model(id, str(folder), config)
+    model = _blank_model(id, config) if config_only else _load_model(id, folder, config)
     return read_model(id, model, images, run=not config_only)
 
 
@@ -216,7 +216,7 @@ def _blank_model(id: str, config: Any) -> Any:
         ) from problem
 
 
-def _load_model(id: str, folder: str, config: Any) -> Any:
+def _load_model(id: str, folder: Path, config: Any) -> Any:
     from transformers import AutoModelForImageTextToText
 
     _keep_first_language_block(config)

@@ -9,14 +9,15 @@ function waysTable() {
 }
 
 // One row a case, of all that were found: Python lists those that are not on show.
-let listing = null; // {number, done, failed} of the list that is awaited
+let listing = null; // {number, pair, done, failed} of the list that is awaited
 let lists = 0;
 
 function casesTable() {
-  if (D.found <= D.cases.length) return tableOf(D.cases);
+  const pair = { first: wish.first, second: wish.second };
+  if (D.found <= D.cases.length) return tableOf(D.cases, pair);
   return new Promise((done, failed) => {
     listing?.failed(new Error("another list was asked for"));
-    listing = { number: ++lists, done, failed };
+    listing = { number: ++lists, pair, done, failed };
     trigger("list_asked", { ...wish, number: lists });
   });
 }
@@ -25,7 +26,7 @@ function takeList() {
   const said = props.list;
   if (!said || said.number !== listing?.number) return;
   if (said.problem) listing.failed(new Error(said.problem));
-  else listing.done(tableOf(said.cases));
+  else listing.done(tableOf(said.cases, listing.pair));
   listing = null;
 }
 
@@ -34,12 +35,12 @@ function unlisted() {
   listing = null;
 }
 
-function tableOf(cases) {
+function tableOf(cases, { first, second }) {
   const said = (name) => [`${name} answer`, `${name} right`, `${name} probability`];
   const columns = ["case", "task", "scene", "question", "truth", "combination never trained", "first", ...said("first"), "second", ...said("second")];
   const answer = ({ said, right, chance }) => [said, right, chance];
   const rows = cases.map((one) => [
-    one.id, one.task, one.seed, one.question, one.truth, one.held_out, wish.first, ...answer(one.first), wish.second, ...answer(one.second),
+    one.id, one.task, one.seed, one.question, one.truth, one.held_out, first, ...answer(one.first), second, ...answer(one.second),
   ]);
   return { columns, rows };
 }

@@ -32,8 +32,8 @@ function setBusy(text) {
 // Changes of what is looked at are made one after the other, since each builds on the one before. Where a picture stands is
 // looked up when its turn comes; of several choices that wait, the last is left.
 function change(event, about) {
-  const last = wishes.at(-1)?.event === event && ["picture_chosen", "fit_chosen"].includes(event);
-  wishes.splice(wishes.length - (last ? 1 : 0), last ? 1 : 0, { event, about });
+  if (wishes.at(-1)?.event === event && ["picture_chosen", "fit_chosen"].includes(event)) wishes.pop();
+  wishes.push({ event, about });
   emit("vle-busy");
   if (!changing) next();
 }
