@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from explorer.jobs.training_seeds import draw_seed
+from explorer.jobs.training_scenes import draw_scene
 from explorer.scenes.captions import inside, make_caption
 from explorer.scenes.kinds import KINDS, WORDS
 from explorer.scenes.layout import invent_sign, make_scene
@@ -152,7 +152,7 @@ class Windows(Dataset):
     """
 
     def __init__(self, seed: int, plan: list[Step], scenes: int, crowds: float = 0.0):
-        """Args: seed of the run; plan; how many scenes the windows are cut from; share that is cut from crowds instead."""
+        """Args: seed of the run; plan; how many scenes the windows are cut from, 0 for new ones always; share that is cut from new crowds instead."""
         self.seed, self.plan, self.scenes, self.crowds = seed, plan, scenes, crowds
 
     def __len__(self) -> int:
@@ -166,7 +166,11 @@ class Windows(Dataset):
         pixels, firsts, captions, labels = [], [], [], []
         while len(pixels) < plan.batch:
             crowd = self.crowds > 0 and rng.random() < self.crowds
-            scene, image = drawn_scene(draw_seed(rng, 1.0) if crowd else int(rng.integers(self.scenes)))
+            if self.scenes and not crowd:
+                scene, image = drawn_scene(int(rng.integers(self.scenes)))
+            else:
+                scene = draw_scene(rng, float(crowd))
+                image = encoder_pixels(scene)
             if plan.words:
                 if scene.sign:
                     continue

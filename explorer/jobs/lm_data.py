@@ -16,12 +16,12 @@ from transformers import PreTrainedTokenizerFast
 from explorer.jobs.encoder_data import encoder_pixels
 from explorer.jobs.lm_tokenizer import english_words
 from explorer.jobs.noun_facts import FactFinder
-from explorer.jobs.training_seeds import draw_seed, pick, pool_seed
+from explorer.jobs.training_scenes import draw_scene, pick
 from explorer.jobs.written_pictures import CELLS, Notation, Writer, covered_cells
 from explorer.models.packed import Pack, make_pack
 from explorer.scenes.captions import NUMBERS, article, join, make_caption, noun, plural
 from explorer.scenes.facts import CELLS as PLACES
-from explorer.scenes.layout import MOST_THINGS, make_scene
+from explorer.scenes.layout import MOST_THINGS, make_scene, random_seed
 from explorer.scenes.questions import TASKS, make_questions
 from explorer.scenes.rewordings import ABSENT, both_numbers, reword, vary
 from explorer.scenes.scene import Scene
@@ -169,10 +169,9 @@ class WrittenBatches(Dataset):
         phase, rng = self.plan[step], np.random.default_rng((self.seed, 0, step))
         few = phase.things < MOST_THINGS
         scenes = [
-            make_scene(
-                draw_seed(rng, 0.0 if few else phase.crowds),
-                things=1 + int(rng.integers(phase.things)) if few else None,
-            )
+            make_scene(random_seed("train", rng), things=1 + int(rng.integers(phase.things)))
+            if few
+            else draw_scene(rng, phase.crowds)
             for _ in range(phase.pictures)
         ]
         texts = [self.asker.questions(scene, rng, phase.questions, phase.tasks, phase.plain) for scene in scenes]
@@ -221,14 +220,14 @@ class Shown:
     """A batch of drawn scenes with texts.
 
     Attributes:
-        seeds: of the N scenes.
+        places: of the N scenes in the pool.
         pixels: uint8 [n, 168, 168, 3], as the encoder sees them, of those scenes alone that were not shown before.
         new: which of the N those n are.
         pack: captions or questions.
         told: int64 [K, 3], what nouns and patches have to find, see ``noun_facts``.
     """
 
-    seeds: tuple[int, ...]
+    places: tuple[int, ...]
     pixels: Tensor
     new: tuple[int, ...]
     pack: Pack
@@ -262,31 +261,32 @@ class PictureBatches(Dataset):
             most: questions of a picture at most.
             pool: how many scenes are shown again and again; 0 for new ones always.
             lessons: (steps, tasks): before that step, plain questions of these tasks alone.
-            crowds: share of the scenes, as ``draw_seed`` takes it.
-            signs: share of the scenes, as ``draw_seed`` takes it.
+            crowds: share of the scenes, as ``draw_scene`` takes it.
+            signs: share of the scenes, as ``draw_scene`` takes it.
         """
         self.lessons, self.shares = lessons, (crowds, signs)
         self.asker, self.seed, self.plan, self.most, self.pool = Asker(tokenizer), seed, plan, most, pool
         self._facts = FactFinder(tokenizer)
-        self._shown: set[int] = set()
         self._scenes: dict[int, Scene] = {}
 
     def __len__(self) -> int:
         """Number of steps."""
         return len(self.plan)
 
-    def _draw(self, rng: np.random.Generator, pictures: int) -> list[int]:
-        if not self.pool:
-            return [draw_seed(rng, *self.shares) for _ in range(pictures)]
-        places = rng.choice(self.pool, pictures, replace=False)
-        return [pool_seed(self.seed, int(place), *self.shares) for place in places]
-
     def __getitem__(self, step: int) -> Shown:
         """The batch of a step."""
         stage, pictures = self.plan[step]
         rng = np.random.default_rng((self.seed, 1, step))
-        seeds = self._draw(rng, pictures)
-        scenes = [self._scenes.get(seed) or make_scene(seed) for seed in seeds]
+        if self.pool:
+            places = rng.choice(self.pool, pictures, replace=False).tolist()
+            new = [k for k, place in enumerate(places) if place not in self._scenes]
+            for k in new:
+                own = np.random.default_rng((self.seed, 4, places[k]))
+                self._scenes[places[k]] = draw_scene(own, *self.shares)
+            scenes = [self._scenes[place] for place in places]
+        else:
+            places = new = list(range(pictures))
+            scenes = [draw_scene(rng, *self.shares) for _ in places]
         texts = []
         for scene in scenes:
             captions = self.asker.captions(scene, rng)
@@ -294,12 +294,8 @@ class PictureBatches(Dataset):
             tasks = self.lessons[1] if plain else TASKS
             asked = [] if stage == 1 else self.asker.questions(scene, rng, self.most, tasks, plain)
             texts.append(asked or captions)
-        new = [k for k, seed in enumerate(seeds) if seed not in self._shown]
-        if self.pool:
-            self._shown.update(seeds)
-            self._scenes.update(zip(seeds, scenes, strict=True))
         drawn = [encoder_pixels(scenes[k]) for k in new]
         pixels = torch.from_numpy(np.stack(drawn)) if drawn else torch.zeros(0, 168, 168, 3, dtype=torch.uint8)
         pack = make_pack(self.asker.encode(texts), 1 + CELLS)
-        places = pack.prefix * np.arange(len(scenes))[:, None] + 1 + np.arange(CELLS)
-        return Shown(tuple(seeds), pixels, tuple(new), pack, self._facts.find(scenes, pack, places))
+        cells = pack.prefix * np.arange(len(scenes))[:, None] + 1 + np.arange(CELLS)
+        return Shown(tuple(places), pixels, tuple(new), pack, self._facts.find(scenes, pack, cells))

@@ -27,7 +27,7 @@ from explorer.jobs.lm_data import PictureBatches, Shown
 from explorer.jobs.noun_facts import fact_losses, make_heads, option_tokens
 from explorer.jobs.run import Log, make_optimizers, rate_share, save_state, step_optimizers
 from explorer.jobs.settings import save_settings
-from explorer.jobs.training_seeds import draw_seed
+from explorer.jobs.training_scenes import draw_scene
 from explorer.jobs.written_pictures import Writer
 from explorer.layers import LayerSet
 from explorer.models.family import (
@@ -44,7 +44,6 @@ from explorer.models.language import LANGUAGE
 from explorer.models.packed import IGNORE, Pack, read_pack
 from explorer.models.projections import LayerProjections
 from explorer.records import SettingsError
-from explorer.scenes.layout import make_scene
 from explorer.scenes.questions import TASKS
 
 
@@ -69,7 +68,7 @@ class CheckpointSettings:
         pool: scenes that are shown again and again, their features kept in memory (36 kB a layer each); 0 shows new
             ones always, which costs one forward of the encoder a step for all checkpoints together.
         crowds, signs: shares of the scenes, the start's too, that are drawn for their many things of one kind, and for
-            their sign (``training_seeds.draw_seed``).
+            their sign (``training_scenes.draw_scene``).
         hints: weight of stage 0's help in stage 2: to tell at each thing's middle, and at each noun of a question, what
             has to be found there (``noun_facts.FACTS``).
         learning_rate: of AdamW for the projectors, both stages.
@@ -209,8 +208,8 @@ class LayerPool:
             if not self._keep:
                 return dict(zip(self._layers, fresh.unbind(1), strict=True))
             for k, features in zip(shown.new, fresh.bfloat16(), strict=True):
-                self._known[shown.seeds[k]] = features
-        together = torch.stack([self._known[seed] for seed in shown.seeds]).float()
+                self._known[shown.places[k]] = features
+        together = torch.stack([self._known[place] for place in shown.places]).float()
         return dict(zip(self._layers, together.unbind(1), strict=True))
 
 
@@ -272,7 +271,7 @@ class FamilyRun:
         features, width = self.encoder.config.hidden_size, embedding.shape[1]
         sums = {name: [Moments(len(g) * features, width) for g in some] for name, some in groups.items()}
         for _ in tqdm(range(0, settings.align_pictures, settings.pictures), desc="start"):
-            scenes = [make_scene(draw_seed(rng, settings.crowds, settings.signs)) for _ in range(settings.pictures)]
+            scenes = [draw_scene(rng, settings.crowds, settings.signs) for _ in range(settings.pictures)]
             pixels = torch.from_numpy(np.stack([encoder_pixels(scene) for scene in scenes]))
             states = layer_states(self.encoder, self.processor.image_processor, pixels)
             words = written_vectors(writer, scenes, embedding).flatten(0, 1)

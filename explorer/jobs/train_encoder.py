@@ -24,7 +24,7 @@ from explorer.jobs.settings import save_settings
 from explorer.models.hardware import choose_dtype
 from explorer.scenes.captions import make_caption
 from explorer.scenes.kinds import KINDS, WORDS
-from explorer.scenes.layout import make_scene
+from explorer.scenes.layout import MOST_THINGS, make_scene
 
 MEAN_STD = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
@@ -39,14 +39,16 @@ class EncoderSettings:
         phases: (steps, grid, batch) in order; a grid below 12 trains on windows of so many patches a side.
         strips: (n, rows, batch): every n-th step of the plan is one of strips with new signs instead, so many rows of
             patches high, first with few words, from the middle of the run on with all; n = 0 for none.
-        scenes: how many different scenes the windows are cut from; at most 32,768 stay in memory.
-        crowds: share of the windows that are cut from scenes with many things of one kind (``training_seeds.draw_seed``).
+        scenes: how many different scenes the windows are cut from, at most 32,768 of them in memory; 0 draws new ones always.
+        crowds: share of the windows that are cut from new scenes with many things of one kind (``training_scenes``).
         words_weight: of the loss of the caption's words beside CLIP's loss (see ``words_loss``).
         patch_words_weight: of the same loss read from the patches, each word from the patch that says it loudest.
         signs_weight: of the cross-entropy of the letter, and of the word, that the patches of signs are asked for.
         middles_weight: of the cross-entropy of what every patch is asked: which kind of thing has its middle there, if any;
             a sum over patches, for each thing.
         counts_weight: of ``counts_loss``, for the chances of these middles.
+        numbers_weight: of the cross-entropies of what a patch with a thing's middle is asked: how many of its kind there
+            are, and how many things.
         heads_steps: in so many first steps only the heads learn that these losses are read from, as a run from ``init``
             begins with good weights and new heads.
         learning_rate: of AdamW, for all that is not a matrix of a block.
@@ -76,6 +78,7 @@ class EncoderSettings:
     signs_weight: float = 0.0
     middles_weight: float = 0.0
     counts_weight: float = 0.0
+    numbers_weight: float = 0.0
     heads_steps: int = 0
     learning_rate: float = 1.5e-3
     matrix_learning_rate: float = 0.02
@@ -185,7 +188,7 @@ def words_loss(logits: Tensor, tokens: Tensor, weights: Tensor) -> Tensor:
     return F.cross_entropy(logits, target / target.sum(1, keepdim=True))
 
 
-def counts_loss(sums: Tensor, right: Tensor) -> Tensor:
+def counts_loss(sums: Tensor, there: Tensor) -> Tensor:
     """How far the things of each kind that the patches' chances add up to are from those that are there.
 
     Squared, in units of the spread that a count of its size would have by chance (its square root), summed over the kinds,
@@ -193,10 +196,22 @@ def counts_loss(sums: Tensor, right: Tensor) -> Tensor:
 
     Args:
         sums: [B, kinds], sum over the patches of the chance that a thing of the kind has its middle there.
-        right: int64 [B, patches], 1 + the kind that has its middle there, 0 for none.
+        there: int64 [B, kinds], as ``count_things`` gives them.
     """
-    there = F.one_hot(right, 1 + sums.shape[1])[..., 1:].sum(1)
     return ((sums - there).square() / (1 + there)).sum(1).mean()
+
+
+def count_things(right: Tensor, kinds: int) -> Tensor:
+    """How many things of each kind have their middle in a picture.
+
+    Args:
+        right: int64 [B, patches], 1 + the kind that has its middle there, 0 for none.
+        kinds: how many there are.
+
+    Returns:
+        Tensor: int64 [B, kinds].
+    """
+    return F.one_hot(right, 1 + kinds)[..., 1:].sum(1)
 
 
 def rate(step: int, total: int, settings: EncoderSettings) -> float:
@@ -230,12 +245,13 @@ class EncoderRun:
         self.head = torch.nn.Linear(settings.projection, len(self.tokenizer))
         self.middles = torch.nn.Linear(settings.projection, 1 + len(KINDS))
         self.middles.bias.data[0] = 8  # at first no patch is a middle, as most are none
+        self.numbers = torch.nn.Linear(settings.projection, 2 * (1 + MOST_THINGS))
         letters, words = list(string.ascii_lowercase), [word.lower() for word in WORDS]
         self.signs = [[self.tokenizer(text).input_ids[-2] for text in texts] for texts in (letters, words)]
         blocks = {id(p) for n, p in self.model.named_parameters() if ".layers." in n and p.ndim == 2}
         matrices = [p for p in self.model.parameters() if id(p) in blocks]
-        heads = (*self.head.parameters(), *self.middles.parameters())
-        others = [p for p in (*self.model.parameters(), *heads) if id(p) not in blocks]
+        self.heads = torch.nn.ModuleDict({"words": self.head, "middles": self.middles, "numbers": self.numbers})
+        others = [p for p in (*self.model.parameters(), *self.heads.parameters()) if id(p) not in blocks]
         self.trained = matrices + others
         self.optimizers: list[torch.optim.Optimizer] = [
             Muon(matrices, lr=settings.matrix_learning_rate, weight_decay=settings.weight_decay),
@@ -246,8 +262,7 @@ class EncoderRun:
         if (self.out / "state.pt").exists():
             state = torch.load(self.out / "state.pt", weights_only=True)
             self.model.load_state_dict(state["model"])
-            self.head.load_state_dict(state["head"])
-            self.middles.load_state_dict(state["middles"])
+            self.heads.load_state_dict(state["heads"])
             for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(saved)
             self.step, self.captions, self.containing = state["step"], state["captions"], state["containing"]
@@ -257,8 +272,7 @@ class EncoderRun:
         """Write the state, all or nothing."""
         state = {
             "model": self.model.state_dict(),
-            "head": self.head.state_dict(),
-            "middles": self.middles.state_dict(),
+            "heads": self.heads.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "step": self.step,
             "captions": self.captions,
@@ -301,10 +315,18 @@ class EncoderRun:
             said = self.middles(seen[:, 1:]).transpose(1, 2)
             surprise = F.cross_entropy(said, right, reduction="sum") / right.count_nonzero().clamp(min=1)
             every = every + self.settings.middles_weight * surprise
+            there = count_things(right, len(KINDS))
             if self.settings.counts_weight:
-                missed = counts_loss(said.softmax(1)[:, 1:].sum(-1), right)
+                missed = counts_loss(said.softmax(1)[:, 1:].sum(-1), there)
                 every = every + self.settings.counts_weight * missed
                 row["counts"] = float(missed.detach())
+            if self.settings.numbers_weight and right.any():
+                here = right > 0
+                alike = there.gather(1, (right - 1).clamp(min=0))
+                numbers = torch.stack([alike, there.sum(1, keepdim=True).expand_as(right)], -1)[here]  # (M, 2)
+                counted = self.numbers(seen[:, 1:][here]).unflatten(1, (2, -1))  # (M, 2, numbers)
+                every = every + self.settings.numbers_weight * F.cross_entropy(counted.mT, numbers)
+                row["alike"], row["all"] = (counted.argmax(-1) == numbers).float().mean(0).tolist()
             row["middle"] = float((said.argmax(1) == right)[right > 0].float().mean())
             row["nothing"] = float((said.argmax(1) == right)[right == 0].float().mean())
         every.backward()

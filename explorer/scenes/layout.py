@@ -41,12 +41,13 @@ _ALIKE = {("circle", "dots"), ("square", "checks")}  # a pattern that could be c
 _Box = tuple[float, float, float, float]
 
 
-def make_scene(seed: int, things: int | None = None) -> Scene:
+def make_scene(seed: int, things: int | None = None, alike: int = 1) -> Scene:
     """Invent the scene of a seed.
 
     Args:
         seed: also says the split (``scene.SPLITS``); scenes of "train" and "val" leave out the held-out counts.
         things: how many things to place, 1 to 10; drawn if not given. Fewer stand there if no room is left.
+        alike: so many of them, at least, are of one kind; fewer where room is left for fewer, or their count is held out.
 
     Raises:
         InputError: the seed is outside all splits.
@@ -54,11 +55,12 @@ def make_scene(seed: int, things: int | None = None) -> Scene:
     split = split_of(seed)
     rng = np.random.default_rng(seed)
     backdrop = _invent_backdrop(rng)
-    n = things or 1 + int(rng.choice(MOST_THINGS, p=_COUNT_WEIGHTS / _COUNT_WEIGHTS.sum()))
+    weights = _COUNT_WEIGHTS * (np.arange(MOST_THINGS) >= alike - 1)
+    n = things or 1 + int(rng.choice(MOST_THINGS, p=weights / weights.sum()))
     sign = invent_sign(rng) if rng.random() < 0.3 else None
     taken = [sign.box()] if sign else []
     placed: list[SceneObject] = []
-    for kind, colour in _invent_cast(rng, n, split):
+    for kind, colour in _invent_cast(rng, n, split, alike):
         thing = _place(rng, kind, colour, n, backdrop.horizon, taken)
         if thing:
             placed.append(thing)
@@ -136,7 +138,7 @@ def _drop_held_out(placed: list[SceneObject]) -> list[SceneObject]:
     return placed
 
 
-def _invent_cast(rng: np.random.Generator, n: int, split: str) -> list[tuple[str, str]]:
+def _invent_cast(rng: np.random.Generator, n: int, split: str, alike: int = 1) -> list[tuple[str, str]]:
     """(kind, colour) of n things: some kinds several times, never a held-out count outside test."""
     cast: list[tuple[str, str]] = []
     used: set[str] = set()
@@ -148,6 +150,7 @@ def _invent_cast(rng: np.random.Generator, n: int, split: str) -> list[tuple[str
         used.add(kind)
         room = n - len(cast)
         times = room if len(used) >= 5 else 1 + int(rng.integers(room)) if rng.random() < 0.55 else 1
+        times = min(room, max(times, alike)) if not cast else times
         while times > 1 and split != "test" and held_out_count(kind, times):
             times -= 1
         colours = rng.choice(list(COLOURS), size=times) if not KINDS[kind].glyph else [""] * times

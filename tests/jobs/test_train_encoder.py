@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor, CLIPModel
 
-from explorer.jobs import training_seeds
 from explorer.jobs.encoder_data import (
     GRID,
     PATCH_PX,
@@ -27,6 +26,7 @@ from explorer.jobs.train_encoder import (
     EncoderRun,
     EncoderSettings,
     contrastive_loss,
+    count_things,
     counts_loss,
     embed_texts,
     embed_windows,
@@ -152,9 +152,7 @@ def test_batches_depend_on_seed_and_step_alone():
     assert first[0][0].shape == (3, 3, 84, 84) and first[1][0].shape == (2, 3, 168, 168)
 
 
-def test_a_share_of_the_windows_is_cut_from_crowds(monkeypatch):
-    crowds = training_seeds.crowd_seeds(300)
-    monkeypatch.setattr(training_seeds, "crowd_seeds", lambda: crowds)
+def test_a_share_of_the_windows_is_cut_from_crowds():
     plan = [Step(GRID, GRID, 24)]
     middles = [Windows(7, plan, 5000, crowds=share)[0][3][..., 2] for share in (0.0, 1.0)]
     most = [[np.bincount(scene[scene >= 0], minlength=1).max() for scene in some.numpy()] for some in middles]
@@ -162,9 +160,9 @@ def test_a_share_of_the_windows_is_cut_from_crowds(monkeypatch):
 
 
 def test_sums_that_miss_the_counts_cost_in_units_of_chance():
-    right = torch.tensor([[0, 2, 2, 3], [0, 0, 0, 0]])  # two things of kind 1, one of kind 2; nothing
+    right = count_things(torch.tensor([[0, 2, 2, 3], [0, 0, 0, 0]]), 3)  # two things of kind 1, one of kind 2; nothing
     exact = torch.tensor([[0.0, 2, 1], [0, 0, 0]])
-    assert counts_loss(exact, right) == 0
+    assert torch.equal(right, exact.long()) and counts_loss(exact, right) == 0
     for kind, there in ((0, 0), (1, 2), (2, 1)):
         more = exact.clone()
         more[0, kind] += 1
@@ -181,6 +179,20 @@ def test_the_chances_of_middles_learn_to_add_up(finished, tmp_path):
     with (tmp_path / "log.csv").open() as file:
         missed = [float(row["counts"]) for row in csv.DictReader(file)]
     assert len(missed) == 8 and np.mean(missed[-2:]) < missed[0]
+
+
+def test_a_middle_learns_how_many_there_are(finished, tmp_path):
+    _, folder = finished
+    settings = dataclasses.replace(
+        TINY, out=str(tmp_path), init=str(folder), middles_weight=1.0, numbers_weight=10.0, phases=((40, GRID, 2),),
+        scenes=2,
+    )  # fmt: skip
+    run = EncoderRun(settings)
+    run.train()
+    with (tmp_path / "log.csv").open() as file:
+        rows = [(float(row["alike"]), float(row["all"])) for row in csv.DictReader(file)]
+    first, last = np.mean(rows[:5], 0), np.mean(rows[-5:], 0)
+    assert (last > first).all() and last.min() > 0.5, (first, last)
 
 
 def test_strips_hold_a_new_sign_and_the_caption_says_its_word():

@@ -10,7 +10,6 @@ import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
 
 from explorer.cli_checkpoints import add_train_family
-from explorer.jobs import training_seeds
 from explorer.jobs.align import Moments, raise_voice, start_projections, written_vectors
 from explorer.jobs.lm_data import (
     Asker,
@@ -22,6 +21,7 @@ from explorer.jobs.lm_data import (
 from explorer.jobs.noun_facts import FACTS, FactFinder, number_things
 from explorer.jobs.train_checkpoint import CheckpointSettings, FamilyRun, train_checkpoints
 from explorer.jobs.train_language import LanguageRun, LanguageSettings, embed_reading
+from explorer.jobs.training_scenes import draw_scene
 from explorer.jobs.written_pictures import CELLS, Notation, Writer, middle_cells
 from explorer.models.family import layer_states, load_checkpoint, read_parts
 from explorer.models.language import LANGUAGE, LanguageShape, make_language
@@ -31,7 +31,7 @@ from explorer.records import CheckpointError, SettingsError
 from explorer.scenes.layout import make_scene, random_seed
 from explorer.scenes.questions import make_questions
 from explorer.scenes.rewordings import reword, vary
-from explorer.scenes.scene import Backdrop, Scene, SceneObject, Sign, split_of
+from explorer.scenes.scene import Backdrop, Scene, SceneObject, Sign, held_out_count, split_of
 
 
 @pytest.fixture(scope="module")
@@ -383,26 +383,27 @@ def test_a_pool_shows_few_scenes_often_and_resumes_to_the_same_weights(tmp_path,
         assert same(first.language, second.language) and same(first.projections, second.projections)
     data = PictureBatches(runs[0].tokenizer, 0, [(2, 2)] * 6, 2, pool=3)
     batches = [data[k] for k in range(6)]
-    assert len({seed for batch in batches for seed in batch.seeds}) == 3
+    assert len({place for batch in batches for place in batch.places}) == 3
     names = list(FACTS)
     for batch in batches:  # a picture is 144 patches behind its first token; the questions stand behind all pictures
         at = {name: {k for k, fact, _ in batch.told.tolist() if names[fact] == name} for name in ("nth of all", "so")}
         middles = {n * 145 + 1 + 12 * int(12 * thing.y) + int(12 * thing.x)
-                   for n, seed in enumerate(batch.seeds) for thing in make_scene(seed).objects}  # fmt: skip
+                   for n, place in enumerate(batch.places)
+                   for thing in draw_scene(np.random.default_rng((0, 4, place)), 0.0).objects}  # fmt: skip
         assert at["nth of all"] == middles and all(place >= 2 * 145 for place in at["so"])
     assert len({tuple(batch.pack.tokens.tolist()) for batch in batches}) == 6
 
 
-def test_crowds_are_drawn_as_often_of_every_size(monkeypatch):
-    seeds = training_seeds.crowd_seeds(300)
-    monkeypatch.setattr(training_seeds, "crowd_seeds", lambda: seeds)
-    rng, sizes = np.random.default_rng(0), []
-    for _ in range(60):
-        things = Counter(thing.kind for thing in make_scene(training_seeds.draw_seed(rng, 1.0)).objects)
-        sizes.append(max(things.values()))
-    assert min(sizes) == 4 and max(sizes) >= 7 and np.mean(sizes) > 5
-    few = np.random.default_rng(1)
-    assert training_seeds.draw_seed(few, 0.0) == random_seed("train", np.random.default_rng(1))
+def test_crowds_are_drawn_as_often_of_every_size():
+    rng = np.random.default_rng(0)
+    scenes = [draw_scene(rng, 1.0) for _ in range(280)]
+    sizes = Counter(max(Counter(thing.kind for thing in scene.objects).values()) for scene in scenes)
+    assert set(sizes) - {3} == set(range(4, 11)) and sizes[3] < 15 and min(sizes[n] for n in range(4, 11)) > 20
+    assert len({scene.seed for scene in scenes}) == 280 and {split_of(scene.seed) for scene in scenes} == {"train"}
+    assert not any(held_out_count(kind, n) for scene in scenes
+                   for kind, n in Counter(thing.kind for thing in scene.objects).items())  # fmt: skip
+    seed = random_seed("train", np.random.default_rng(1))
+    assert draw_scene(np.random.default_rng(1), 0.0) == make_scene(seed)
 
 
 def test_stage_two_begins_with_plain_lessons(words):
@@ -450,7 +451,7 @@ def test_a_start_speaks_up():
 
 def test_scenes_are_drawn_for_their_signs():
     rng = np.random.default_rng(0)
-    drawn = [make_scene(training_seeds.draw_seed(rng, 0.0, signs=0.5)) for _ in range(200)]
+    drawn = [draw_scene(rng, 0.0, signs=0.5) for _ in range(200)]
     assert 0.55 < np.mean([scene.sign is not None for scene in drawn]) < 0.75  # 0.5 + 0.5 * 0.3
     assert all(split_of(scene.seed) == "train" for scene in drawn)
 
