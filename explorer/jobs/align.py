@@ -11,14 +11,12 @@ from explorer.models.projections import LayerProjections
 from explorer.scenes.scene import Scene
 
 
-def written_vectors(writer: Writer, scenes: list[Scene], embedding: Tensor) -> Tensor:
-    """What the cells of written pictures are to a language model, float32 [N, CELLS, W], in the plain notation."""
+def written_vectors(writer: Writer, scenes: list[Scene], embedding: Tensor, notation: Notation) -> Tensor:
+    """What the cells of written pictures are to a language model, float32 [N, CELLS, W]."""
     rng = np.random.default_rng(0)
     found = []
     for scene in scenes:
-        cells, tokens, weights = (
-            torch.from_numpy(x).to(embedding.device) for x in writer.write(scene, Notation(), rng)
-        )
+        cells, tokens, weights = (torch.from_numpy(x).to(embedding.device) for x in writer.write(scene, notation, rng))
         marked = embedding[writer.mark].expand(CELLS, -1)
         found.append(marked.index_add(0, cells, embedding[tokens] * weights[:, None]))
     return torch.stack(found)

@@ -28,7 +28,7 @@ from explorer.jobs.noun_facts import fact_losses, make_heads, option_tokens
 from explorer.jobs.run import Log, make_optimizers, rate_share, save_state, step_optimizers
 from explorer.jobs.settings import save_settings
 from explorer.jobs.training_scenes import draw_scene
-from explorer.jobs.written_pictures import Writer
+from explorer.jobs.written_pictures import Notation, Writer
 from explorer.layers import LayerSet
 from explorer.models.family import (
     Parts,
@@ -61,6 +61,7 @@ class CheckpointSettings:
         layers: one entry a checkpoint: "18", "3,18,23", or "any" for one whose layers can be chosen later.
         align_pictures: pictures behind the projectors' start.
         ridge, voice: of that regression, see ``align.start_projections``.
+        numbers: of the written pictures behind it, see ``Notation.number``: for an encoder whose patches tell numbers.
         caption_steps, question_steps: of stages 1 and 2.
         pictures, questions: of a batch, and most of a picture.
         plain_tasks, plain_steps: in the first so many steps of stage 2 questions are of these tasks alone and in the
@@ -87,6 +88,7 @@ class CheckpointSettings:
     align_pictures: int = 384
     ridge: float = 0.01
     voice: float = 0.75
+    numbers: float = 0.0
     caption_steps: int = 150
     question_steps: int = 2500
     pictures: int = 16
@@ -265,6 +267,7 @@ class FamilyRun:
     def _align(self) -> None:
         """Start every projector from written pictures."""
         settings, rng = self.settings, np.random.default_rng((self.settings.seed, 2))
+        notation = Notation(number=settings.numbers)
         writer, embedding = Writer(self.tokenizer), self.members[0].language.model.embed_tokens.weight.detach()
         groups = {m.name: [[layer] for layer in m.projections.layers] if m.layers is None else [list(m.layers)]
                   for m in self.members}  # fmt: skip
@@ -274,7 +277,7 @@ class FamilyRun:
             scenes = [draw_scene(rng, settings.crowds, settings.signs) for _ in range(settings.pictures)]
             pixels = torch.from_numpy(np.stack([encoder_pixels(scene) for scene in scenes]))
             states = layer_states(self.encoder, self.processor.image_processor, pixels)
-            words = written_vectors(writer, scenes, embedding).flatten(0, 1)
+            words = written_vectors(writer, scenes, embedding, notation).flatten(0, 1)
             for name, some in groups.items():
                 for group, moments in zip(some, sums[name], strict=True):
                     moments.add(torch.cat([states[layer] for layer in group], -1).flatten(0, 1), words)

@@ -21,7 +21,7 @@ from explorer.jobs.lm_tokenizer import IMAGE, make_tokenizer
 from explorer.jobs.noun_facts import fact_losses, make_heads, option_tokens
 from explorer.jobs.run import Log, make_optimizers, rate_share, save_state, step_optimizers
 from explorer.jobs.settings import save_settings
-from explorer.jobs.written_pictures import GRID, Writer
+from explorer.jobs.written_pictures import GRID, Notation, Writer
 from explorer.models.hardware import choose_device, choose_dtype
 from explorer.models.language import LanguageShape, make_language
 from explorer.models.packed import IGNORE, read_pack, reply_greedily
@@ -228,7 +228,7 @@ class LanguageRun:
         for some in (every[k : k + 20] for k in range(0, len(every), 20)):
             questions = [qs for _, qs in some]
             ids = [[q for q, _ in pairs] for pairs in asker.encode([[(q.text, "") for q in qs] for qs in questions])]
-            words = written_vectors(writer, [scene for scene, _ in some], embedding.detach())
+            words = written_vectors(writer, [scene for scene, _ in some], embedding.detach(), Notation())
             start = embedding[self.tokenizer.bos_token_id].expand(len(some), 1, -1).detach()
             prefix = torch.cat([start, words], 1)
             said = reply_greedily(self.model.model, self.model.lm_head, prefix, ids, self.tokenizer.eos_token_id)

@@ -8,6 +8,7 @@ linear projector then only has to turn an encoder's patches into such words.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from transformers import PreTrainedTokenizerFast
 
 from explorer.jobs.lm_tokenizer import IMAGE
 from explorer.scenes.kinds import EMOJI, KINDS, WORDS
+from explorer.scenes.layout import MOST_THINGS
 from explorer.scenes.scene import Scene, SceneObject
 from explorer.scenes.sprites import box
 
@@ -35,6 +37,7 @@ class Notation:
             that leave doubt.
         middle: side of the box, in cells, over which "thing" is spread at a thing's middle: 1 spreads it over the four
             cells around, near 0 it stands in one.
+        number: weight of the figure that says how many of its kind there are, in the cell of a thing's middle.
     """
 
     thing: float = 1.0
@@ -42,6 +45,7 @@ class Notation:
     power: float = 1.0
     doubt: float = 0.0
     middle: float = 1.0
+    number: float = 0.0
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Notation:
@@ -85,7 +89,13 @@ class Writer:
         grounds = (
             "grass sand snow a road water field sky photo blurred striped checked dotted background and sign thing"
         )
-        return {*KINDS, *colours.split(), *grounds.split(), *(word.lower() for word in WORDS)}
+        return {
+            *KINDS,
+            *map(str, range(MOST_THINGS + 1)),
+            *colours.split(),
+            *grounds.split(),
+            *(word.lower() for word in WORDS),
+        }
 
     def write(
         self, scene: Scene, notation: Notation, rng: np.random.Generator
@@ -111,6 +121,11 @@ class Writer:
         taken = np.clip(sum((share for _, share in shares), np.zeros(CELLS)), 0, 1)
         shares += [(words, notation.ground * (1 - taken) * share) for words, share in _ground(scene)]
         shares += [(["thing"], notation.thing * middle_cells(thing, notation.middle)) for thing in scene.objects]
+        alike = Counter(thing.kind for thing in scene.objects)
+        shares += [
+            ([str(min(MOST_THINGS, alike[thing.kind]))], notation.number * middle_cells(thing, 0.1))
+            for thing in scene.objects
+        ]
         entries = [(share, token) for words, share in shares for word in words for token in self._ids[word]]
         if not entries:
             return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)

@@ -176,12 +176,20 @@ def test_the_start_of_a_projector_is_the_least_squares_map_to_written_words():
 
 def test_written_vectors_are_sums_of_embeddings(words):
     embedding = torch.eye(len(words))
-    [vectors] = written_vectors(Writer(words), [scene()], embedding)
+    [vectors] = written_vectors(Writer(words), [scene()], embedding, Notation())
     assert vectors.shape == (CELLS, len(words))
     middle = vectors[10 * 12 + 4]
     red, circle = words.convert_tokens_to_ids(["red", "circle"])
     assert middle[red] == middle[circle] > 0.8
     assert vectors[-1][words.convert_tokens_to_ids("blue")] == pytest.approx(0.3)
+
+
+def test_a_middle_can_say_how_many_of_its_kind_there_are(words):
+    crowd = Scene(5, scene().backdrop, tuple(SceneObject("dog", x / 12 + 0.042, 0.125, 0.05) for x in (1, 5, 9)))
+    embedding, three = torch.eye(len(words)), words.convert_tokens_to_ids("3")
+    without, told = (written_vectors(Writer(words), [crowd], embedding, Notation(number=n))[0] for n in (0.0, 0.8))
+    assert not without[:, three].any()
+    assert {k: round(v, 5) for k, v in enumerate(told[:, three].tolist()) if v} == {13: 0.8, 17: 0.8, 21: 0.8}
 
 
 def language_settings(out, **changes):
