@@ -20,19 +20,23 @@ ROUNDING = 1e-5  # spread of scores of unit vectors below which there is nothing
 PERCENTILES = (0.02, 0.98)  # of the scores: black and full colour
 
 
-def pca_colours(states: Tensor, joint: bool) -> np.ndarray:
+def pca_colours(states: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Colour each patch by its first three principal components (red, green, blue).
 
     Args:
         states: float [L, P, D], the patches of one picture, any device and float dtype.
-        joint: one basis and one scale for all layers, so that a colour means the same in each; otherwise each layer
-            has its own basis and scale, so that its contrast is full.
 
     Returns:
-        uint8 [L, P, 3]. A component without spread is middle grey (128).
+        tuple: uint8 [L, P, 3] each, a component without spread middle grey (128). First with one basis and one scale for
+        all layers, so that a colour means the same in each; then with a basis and scale of each layer's own, so that its
+        contrast is full.
     """
-    layers, patches, _ = states.shape
-    scores = _scores(states, 3, joint)
+    unit = _Unit(states)
+    return _shade(unit.scores(3, joint=True), joint=True), _shade(unit.scores(3, joint=False), joint=False)
+
+
+def _shade(scores: Tensor, joint: bool) -> np.ndarray:
+    layers, patches, _ = scores.shape
     low, high = _percentiles(scores.flatten(0, 1)[None] if joint else scores)
     spread = high - low
     flat = spread <= ROUNDING
@@ -50,7 +54,7 @@ def pca_coordinates(states: Tensor) -> np.ndarray:
     Returns:
         float32 [L, P, 2], -2…2 (patches have length 1).
     """
-    return _scores(states, 2, joint=True).cpu().numpy()
+    return _Unit(states).scores(2, joint=True).cpu().numpy()
 
 
 def pca_shares(states: Tensor, coordinates: np.ndarray) -> tuple[float, float]:
@@ -63,32 +67,46 @@ def pca_shares(states: Tensor, coordinates: np.ndarray) -> tuple[float, float]:
     return (float(first / total), float(second / total)) if total > ROUNDING else (float("nan"), float("nan"))
 
 
-def _scores(states: Tensor, components: int, joint: bool) -> Tensor:
-    """Scores [L, P, components] on a basis that is shared or each layer's own; the largest loading is positive."""
-    states = states.float()
-    layers, _, width = states.shape
-    norms = torch.linalg.vector_norm(states, dim=-1, keepdim=True)
-    lengths = norms.masked_fill(norms == 0, 1).reciprocal()  # [L, P, 1]
-    mean = torch.bmm(lengths.mT, states) / states.shape[1]  # [L, 1, D] of the unit vectors
+class _Unit:
+    """The patches at length 1, each layer's mean taken away, without a copy of the states."""
 
-    def project(basis: Tensor) -> Tensor:  # [1 or L, D, K] → [L, P, K]
-        return torch.bmm(states, basis.expand(layers, -1, -1)) * lengths - mean @ basis
+    def __init__(self, states: Tensor):
+        """Take states [L, P, D]."""
+        self._states = states.float()
+        norms = torch.linalg.vector_norm(self._states, dim=-1, keepdim=True)
+        self._lengths = norms.masked_fill(norms == 0, 1).reciprocal()  # [L, P, 1]
+        self._mean = torch.bmm(self._lengths.mT, self._states) / states.shape[1]  # [L, 1, D]
+        width = states.shape[-1]
+        start = torch.randn(width, min(DIRECTIONS, width), generator=torch.Generator().manual_seed(0))
+        self._first = self._gather(self._project(start.to(states.device)[None]))
 
-    def gather(scores: Tensor) -> Tensor:  # [L, P, K] → [1 or L, D, K]
-        back = torch.bmm((scores * lengths).mT, states) - scores.sum(1)[:, :, None] * mean
-        return (back.sum(0, keepdim=True) if joint else back).mT
+    def _project(self, basis: Tensor) -> Tensor:
+        """[1 or L, D, K] → [L, P, K]."""
+        states = self._states
+        return torch.bmm(states, basis.expand(len(states), -1, -1)) * self._lengths - self._mean @ basis
 
-    start = torch.randn(width, min(DIRECTIONS, width), generator=torch.Generator().manual_seed(0)).to(states.device)
-    basis = start[None]
-    for _ in range(POWER_ITERATIONS + 1):
-        basis = torch.linalg.qr(gather(project(basis))).Q
-    scores = project(basis)
-    stacked = scores.flatten(0, 1)[None] if joint else scores
-    turn = torch.linalg.eigh(stacked.mT @ stacked).eigenvectors.flip(-1)[..., :components]  # [1 or L, K, components]
-    loadings = basis @ turn
-    signs = loadings.gather(1, loadings.abs().argmax(1, keepdim=True)).sign()
-    found = scores @ (turn * signs)
-    return torch.nn.functional.pad(found, (0, components - found.shape[-1]))
+    def _gather(self, scores: Tensor) -> Tensor:
+        """[L, P, K] → [L, K, D]."""
+        return torch.bmm((scores * self._lengths).mT, self._states) - scores.sum(1)[:, :, None] * self._mean
+
+    def scores(self, components: int, joint: bool) -> Tensor:
+        """Scores [L, P, components] on a basis that is shared or each layer's own; the largest loading is positive."""
+
+        def direct(gathered: Tensor) -> Tensor:  # [L, K, D] → orthonormal [1 or L, D, K]
+            return torch.linalg.qr((gathered.sum(0, keepdim=True) if joint else gathered).mT).Q
+
+        basis = direct(self._first)
+        for _ in range(POWER_ITERATIONS):
+            basis = direct(self._gather(self._project(basis)))
+        scores = self._project(basis)
+        stacked = scores.flatten(0, 1)[None] if joint else scores
+        turn = torch.linalg.eigh(stacked.mT @ stacked).eigenvectors.flip(-1)[
+            ..., :components
+        ]  # [1 or L, K, components]
+        loadings = basis @ turn
+        signs = loadings.gather(1, loadings.abs().argmax(1, keepdim=True)).sign()
+        found = scores @ (turn * signs)
+        return torch.nn.functional.pad(found, (0, components - found.shape[-1]))
 
 
 def _percentiles(scores: Tensor) -> tuple[Tensor, Tensor]:

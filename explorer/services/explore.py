@@ -331,10 +331,11 @@ def explore_features(
     from explorer.analysis.similarity import similarity, token_gram
 
     start = time.perf_counter()
-    on_device = dataclasses.replace(features, states=features.states.to(device))
+    on_device = dataclasses.replace(features, states=features.states.to(device).float())  # once, for all that follows
     patches, cls = _patches_and_cls(on_device)
     cosines = token_gram(patches)
     matrices = similarity(patches, cls, kinds=KINDS, cosines=cosines)
+    joint, each = pca_colours(patches[:, 0])
     lrs = {
         kind: Similarity(kind, mean := matrices[kind][0].double().cpu().numpy(), np.full_like(mean, np.nan), 1)
         for kind in KINDS
@@ -350,9 +351,9 @@ def explore_features(
         similarity=lrs,
         groups=divide(lrs["token"].mean, features.encoder.blocks),
         change=cosines[:, :, 0].contiguous().cpu().numpy(),
-        norm=on_device.states[:, 0].float().norm(dim=-1).cpu().numpy(),
-        pca_joint=pca_colours(patches[:, 0], joint=True),
-        pca_each=pca_colours(patches[:, 0], joint=False),
+        norm=on_device.states[:, 0].norm(dim=-1).cpu().numpy(),
+        pca_joint=joint,
+        pca_each=each,
         forward_seconds=features.seconds,
     )
     return dataclasses.replace(found, analysis_seconds=time.perf_counter() - start), matrices

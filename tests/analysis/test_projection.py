@@ -62,7 +62,7 @@ def test_an_offset_between_layers_takes_no_component():
 def test_first_component_becomes_red():
     ramp = torch.linspace(-0.3, 0.3, 50)  # angle: the patches lie on an arc
     states = torch.stack([ramp.cos(), ramp.sin()], -1)[None]
-    red = pca_colours(states, joint=True)[0, :, 0]
+    red = pca_colours(states)[0][0, :, 0]
     assert (np.diff(red.astype(int)) >= 0).all() or (np.diff(red.astype(int)) <= 0).all()
     assert red.min() == 0 and red.max() == 255
 
@@ -71,12 +71,12 @@ def test_first_component_becomes_red():
 def test_colours_use_the_range_and_ignore_outliers(joint):
     states = spectrum_states(layers=4, patches=100)
     states[:, 0] *= -1  # one patch far from the others
-    colours = pca_colours(states, joint)
+    colours = pca_colours(states)[not joint]
     assert colours.shape == (4, 100, 3) and colours.dtype == np.uint8
     flat = colours.reshape(-1, 3)
     assert (flat.min(0) == 0).all() and (flat.max(0) == 255).all()
     assert (flat.std(0) > 40).all()
-    np.testing.assert_array_equal(colours, pca_colours(states, joint))
+    np.testing.assert_array_equal(colours, pca_colours(states)[not joint])
 
 
 def test_joint_colours_are_comparable_and_each_layer_alone_has_full_contrast():
@@ -85,7 +85,7 @@ def test_joint_colours_are_comparable_and_each_layer_alone_has_full_contrast():
     mean = unit.mean(1, keepdim=True)
     faint = mean + 0.1 * (unit - mean)  # the same pattern, ten times weaker
     both = torch.cat([states, faint])
-    joint, each = pca_colours(both, joint=True), pca_colours(both, joint=False)
+    joint, each = pca_colours(both)
     assert np.ptp(joint[1, :, 0].astype(int)) < 150 < np.ptp(joint[0, :, 0].astype(int))
     assert np.ptp(each[1, :, 0].astype(int)) == 255
 
@@ -93,11 +93,11 @@ def test_joint_colours_are_comparable_and_each_layer_alone_has_full_contrast():
 @pytest.mark.parametrize("joint", [True, False])
 def test_components_without_spread_are_grey(joint):
     line = torch.tensor([[1.0, 0.0], [0.0, 1.0]])[torch.arange(30) % 2][None]  # two directions: one component
-    colours = pca_colours(line, joint)
+    colours = pca_colours(line)[not joint]
     assert set(colours[0, :, 0]) == {0, 255}
     assert (colours[0, :, 1:] == 128).all()
-    assert (pca_colours(torch.full((2, 30, 8), 0.7), joint) == 128).all()
-    assert (pca_colours(torch.zeros(2, 30, 8), joint) == 128).all()
+    assert (pca_colours(torch.full((2, 30, 8), 0.7))[not joint] == 128).all()
+    assert (pca_colours(torch.zeros(2, 30, 8))[not joint] == 128).all()
 
 
 def test_bfloat16_and_slices_of_longer_sequences():
