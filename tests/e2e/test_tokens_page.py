@@ -140,5 +140,5 @@ def test_a_phone_in_the_dark_never_scrolls_sideways_and_points_do_not_slide(toke
         assert widths[0] <= widths[1] == 375, colour
     page.check(".tk .several")
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
-    page.click(".tk .tk-more")
-    assert page.locator(".tk-long").is_visible() and page.evaluate("document.documentElement.scrollWidth") <= 375
+    page.click(".tk .unfold")
+    assert page.locator(".tk .long").is_visible() and page.evaluate("document.documentElement.scrollWidth") <= 375

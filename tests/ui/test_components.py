@@ -49,8 +49,8 @@ def test_events_can_be_listened_to():
 def test_every_tab_has_a_line_and_a_longer_explanation_to_unfold(name):
     html = joined(f"{name}_view.html")
     [what] = re.findall(r'<div class="what">.*?</p>(?:\s*<div[^>]*>.*?</div>)?', html, re.S)
-    assert re.search(r'class="(tk-)?short"', what) and 'aria-expanded="false"' in what
-    assert re.search(r'class="(tk-)?long" hidden', html)
+    assert re.search(r'class="short"', what) and 'aria-expanded="false"' in what
+    assert re.search(r'class="long" hidden', html)
 
 
 def test_every_control_has_a_label():

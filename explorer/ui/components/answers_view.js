@@ -278,10 +278,6 @@ on(".ask-form", "submit", (event) => { event.preventDefault(); ask(); });
 on(".stop", "click", () => trigger("stopped", { kinds: ["asked"], number: counter }));
 on(".xray-go", "click", askXray);
 on(".xray-stop", "click", () => trigger("stopped", { kinds: ["xray"], number: counter }));
-on(".unfold", "click", () => {
-  const hidden = ($(".long").hidden = !$(".long").hidden);
-  $(".unfold").setAttribute("aria-expanded", !hidden);
-});
 on(".truth", "change", judge);
 on(".temperature", "input", (event) => ($(".temperature-out").textContent = event.target.value));
 on(".length", "input", (event) => ($(".length-out").textContent = `${event.target.value} tokens`));

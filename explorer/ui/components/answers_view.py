@@ -30,7 +30,7 @@ def answers_view(value: dict[str, Any]) -> gr.HTML:
     return gr.HTML(
         value=value,  # type: ignore[arg-type]
         html_template=joined("answers_view.html"),
-        css_template=joined("answers_view.css", "export.css"),
+        css_template=joined("view.css", "answers_view.css", "export.css"),
         js_on_load=joined(
             "follow.js",
             "export.js",

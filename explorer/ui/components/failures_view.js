@@ -278,10 +278,6 @@ function turn(step) {
 }
 
 $(".again").addEventListener("click", () => ask());
-$(".unfold").addEventListener("click", () => {
-  const hidden = ($(".long").hidden = !$(".long").hidden);
-  $(".unfold").setAttribute("aria-expanded", !hidden);
-});
 
 root.classList.add("empty-yet");
 listenToTaking();

@@ -18,7 +18,7 @@ def failures_view() -> gr.HTML:
     return gr.HTML(
         value=None,
         html_template=joined("failures_view.html"),
-        css_template=joined("failures_view.css", "export.css"),
+        css_template=joined("view.css", "failures_view.css", "export.css"),
         js_on_load=joined("export.js", "follow.js", "failures_view.take.js", "failures_view.js"),
         apply_default_css=False,
         elem_id="failures-view",

@@ -22,3 +22,10 @@ function layerStep(event) {
   const typing = event.target.closest?.("input[type=text], input[type=number], textarea, select, [contenteditable]");
   return typing || event.ctrlKey || event.metaKey ? 0 : ({ "[": -1, "]": 1 }[event.key] ?? 0);
 }
+
+// "What am I looking at?"
+element.querySelector(".unfold")?.addEventListener("click", ({ currentTarget }) => {
+  const text = element.querySelector(".long");
+  text.hidden = !text.hidden;
+  currentTarget.setAttribute("aria-expanded", !text.hidden);
+});

@@ -325,10 +325,6 @@ on(".kind", "change", (event) => { S.kind = event.target.value; drawAll(); });
 on(".over", "change", (event) => { S.over = event.target.value; if (S.over === "one") stopComparing(); ensure(); drawAll(); });
 on(".lrs-scale", "change", (event) => { S.lrsScale = event.target.value; drawAll(); });
 on(".difference", "change", (event) => { S.difference = event.target.checked; drawAll(); });
-on(".more", "click", () => {
-  const hidden = ($(".long").hidden = !$(".long").hidden);
-  $(".more").setAttribute("aria-expanded", !hidden);
-});
 on(".play", "click", () => {
   const start = !playing;
   clearInterval(playing);

@@ -28,7 +28,7 @@ def layers_view(value: dict[str, Any] | None) -> gr.HTML:
     return gr.HTML(
         value=value,
         html_template=joined("layers_view.html"),
-        css_template=joined("layers_view.css", "export.css"),
+        css_template=joined("view.css", "layers_view.css", "export.css"),
         js_on_load=joined("follow.js", "export.js", *(f"layers_view.{part}.js" for part in SCRIPTS), "layers_view.js"),
         apply_default_css=False,
         elem_id="layers-view",

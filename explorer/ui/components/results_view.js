@@ -239,10 +239,6 @@ for (const [selector, name, then] of [[".task", "task", drawAll], [".who", "who"
     then();
   });
 }
-$(".unfold").addEventListener("click", () => {
-  const hidden = ($(".long").hidden = !$(".long").hidden);
-  $(".unfold").setAttribute("aria-expanded", !hidden);
-});
 
 function askResults() {
   asked = true;

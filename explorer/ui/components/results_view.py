@@ -19,7 +19,7 @@ def results_view() -> gr.HTML:
     return gr.HTML(
         value=None,
         html_template=joined("results_view.html"),
-        css_template=joined("results_view.css", "export.css"),
+        css_template=joined("view.css", "results_view.css", "export.css"),
         js_on_load=joined(*SCRIPTS),
         apply_default_css=False,
         elem_id="results-view",

@@ -61,10 +61,6 @@ function repaint() {
 }
 
 on('input[name="sx-view"]', "change", (event) => show(event.target.value));
-on(".more", "click", () => {
-  const hidden = ($(".long").hidden = !$(".long").hidden);
-  $(".more").setAttribute("aria-expanded", !hidden);
-});
 $(".chips").addEventListener("click", (event) => {
   const chip = event.target.closest(".chip");
   if (chip) chooseCheckpoint(chip.dataset.id);

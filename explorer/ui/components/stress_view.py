@@ -28,7 +28,7 @@ def stress_view(value: dict[str, Any]) -> gr.HTML:
     return gr.HTML(
         value=value,  # type: ignore[arg-type]
         html_template=joined("stress_view.html"),
-        css_template=joined("stress_view.css", "export.css"),
+        css_template=joined("view.css", "stress_view.css", "export.css"),
         js_on_load=joined("export.js", "follow.js", *(f"stress_view.{part}.js" for part in SCRIPTS), "stress_view.js"),
         apply_default_css=False,
         elem_id="stress-view",

@@ -31,10 +31,6 @@ on(".stop", "click", () => {
   setMethod("pca");
   paintWaiting();
 });
-on(".tk-more", "click", () => {
-  const hidden = ($(".tk-long").hidden = !$(".tk-long").hidden);
-  $(".tk-more").setAttribute("aria-expanded", !hidden);
-});
 on(".tk-play", "click", () => {
   const start = !playing;
   clearInterval(playing);

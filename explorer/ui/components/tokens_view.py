@@ -29,7 +29,7 @@ def tokens_view(value: dict[str, Any], *, most_pictures: int, most_clusters: int
     return gr.HTML(
         value=value,  # type: ignore[arg-type]
         html_template=joined("tokens_view.html"),
-        css_template=joined("tokens_view.css", "export.css"),
+        css_template=joined("view.css", "tokens_view.css", "export.css"),
         js_on_load=joined(
             "follow.js",
             "export.js",
