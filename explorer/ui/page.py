@@ -107,6 +107,7 @@ class Page:
         view.picture_asked(self.choose_picture, session, parts, trigger_mode="multiple", **how)
         top.encoder_asked(self.use_encoder, None, [top, timer], show_progress="hidden", api_visibility="private")
         timer.tick(self.poll, session, [*parts, timer], trigger_mode="once", **how)
+        top.woken(self.wake, None, None, trigger_mode="multiple", **(how | {"concurrency_id": "wake"}))
         top.link_asked(self.copy_link, session, top, show_progress="hidden", api_visibility="private")
         written = top.report_asked(self.make_report, session, top, **how)
         written.failure(None, None, None, js=UNREPORTED, api_visibility="private")
@@ -232,6 +233,9 @@ class Page:
         maps = tuple(Laid("t-SNE", one.layers, one.places) for one in laid if one.method == "tsne")
         written = report(found, replace(_opened(said), maps=maps[-1:]))
         return gr.update(report={"name": f"{picture.name}-layers", "html": written, "made": time.time()})
+
+    def wake(self) -> None:
+        """Answer a browser that sees to it that no earlier answer is left waiting."""
 
     def list_encoders(self) -> Any:
         """Tell which encoders are known, and whether they are on this machine."""

@@ -1,6 +1,7 @@
 """Steps that several browser tests share."""
 
 import gzip
+import re
 from pathlib import Path
 
 AXE = gzip.decompress((Path(__file__).parent / "vendor" / "axe-4.14.1.min.js.gz").read_bytes()).decode()
@@ -40,3 +41,16 @@ def violations(page, where):
         )
         wrong += [f"{where}, {'dark' if dark else 'light'}: {one}" for one in dict.fromkeys(found)]
     return wrong
+
+
+def record_requests(page):
+    """Addresses that the page asks from now on, but for signs of life: the heartbeat and what wakes the stream of answers."""
+    asked = []
+
+    def record(request):
+        sent = request.post_data_json if "/queue/join" in request.url else {"data": [request.url]}
+        if not re.search("/heartbeat|/queue/data", request.url) and (sent["data"] or sent["event_data"]):
+            asked.append(request.url)
+
+    page.on("request", record)
+    return asked

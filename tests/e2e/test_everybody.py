@@ -53,7 +53,7 @@ def test_the_keyboard_reaches_what_the_pointer_does(open_page):
             bare.append(at[0])
     assert bare == []  # the focus can be seen
     said = " ".join(reached)
-    for wanted in ("share", "report", "add", "play", "layer", "frame", "picture", "axes", "kind", "over", "more"):
+    for wanted in ("share", "report", "add", "play", "layer", "frame", "picture", "axes", "kind", "over", "unfold"):
         assert re.search(rf"\.[^.]*\b{wanted}\b", said), f"{wanted} is not reached: {said}"
     moving = page.evaluate(
         "document.getAnimations().filter((one) => one.playState === 'running' &&"

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from page_steps import record_requests
 from PIL import Image
 
 PICTURE = "canvas.picture"
@@ -44,8 +45,7 @@ def answered(page, kind):
 @pytest.mark.quick
 def test_the_first_view_appears_and_layers_change_by_key(open_page):
     page = open_page()
-    asked = []
-    page.on("request", lambda request: asked.append(request.url))
+    asked = record_requests(page)
     assert page.locator(".film .frame").count() == LAYERS
     assert "layer 18" in text(page, ".layer-out")
     assert "Click a patch" in text(page, ".short")
@@ -58,7 +58,10 @@ def test_the_first_view_appears_and_layers_change_by_key(open_page):
     assert "layer 3" in text(page, ".layer-out") and page.locator(".frame[aria-selected=true]").inner_text() == "3"
     assert page.locator(".layer").input_value() == "3"
     click_cell(page, 18, 3)
-    assert [url for url in asked if "/heartbeat" not in url] == []  # all this needs no server
+    assert asked == []  # all this needs no server
+    with page.expect_request(lambda request: "/queue/join" in request.url and request.post_data_json["event_data"]):
+        page.locator(".thumb button").nth(1).click()
+    assert asked  # another picture does
 
 
 def test_a_click_on_the_matrix_opens_the_change_between_two_layers(open_page):

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from page_steps import open_tab
+from page_steps import open_tab, record_requests
 
 COUNT = 144
 
@@ -42,13 +42,12 @@ def test_a_layer_change_moves_points_without_a_request_and_every_tab_follows(tok
     says(page, ".tk-badge", "live · PCA")
     says(page, ".tk-notes", f"{25 * COUNT} tokens")
     page.wait_for_function("document.querySelectorAll('.tk .chart .value').length === 4")
-    asked, before = [], drawn(page)
-    page.on("request", lambda request: asked.append(request.url))
+    asked, before = record_requests(page), drawn(page)
     page.keyboard.press("[")
     says(page, ".tk-layer-out", "layer 17")
     drawn_anew(page, before)
     says(page, ".tk [data-chart=anisotropy] .value", "Layer 17")
-    assert [url for url in asked if "/heartbeat" not in url] == []
+    assert asked == []
     page.locator(".tk [data-chart=anisotropy] svg").scroll_into_view_if_needed()
     chart = page.locator(".tk [data-chart=anisotropy] svg").bounding_box()
     page.mouse.click(chart["x"] + chart["width"] * 42 / 300 + 1, chart["y"] + chart["height"] / 2)

@@ -2,6 +2,7 @@
 
 const $ = (selector) => element.querySelector(selector);
 const emit = (name) => document.dispatchEvent(new CustomEvent(name));
+const WAKE_MS = 5000;
 let busy = false;
 let waiting = []; // files that came while others were read
 let changing = false; // whether an event of ours is under way
@@ -250,6 +251,12 @@ follow(document, "paste", (event) => event.clipboardData?.files.length && add(ev
 follow(document, "keydown", (event) => event.key === "Escape" && ($(".encoder").open = false));
 follow(document, "click", (event) => !event.target.closest?.(".encoder") && ($(".encoder").open = false));
 follow(document, "vle-settled", settle);
+// Gradio (6.31) loses answers where its server closes the stream of answers, since none is due, at the moment at which the next
+// event arrives: they wait until a later event opens a stream anew. So there always is a later one.
+const waking = setInterval(() => {
+  if (!element.isConnected) clearInterval(waking);
+  else if (!document.hidden) trigger("woken");
+}, WAKE_MS);
 watch("value", drawPictures);
 watch("status", drawEncoder);
 watch("encoders", drawKnown);

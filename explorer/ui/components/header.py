@@ -30,7 +30,8 @@ def header(
     Its events: ``picture_chosen`` and ``picture_removed`` ({index}), ``pictures_added`` ({files: [{path, name}],
     problems}), ``fit_chosen`` ({fit}), ``encoder_asked`` ({id}) and ``link_asked`` ({tab, layer, patch, compared, mode,
     asked}), which is answered by the property ``link`` ({query, note, asked}), and ``report_asked`` ({layer, patch, compared,
-    mode, basis, text, tables: [{title, columns, rows}]}), answered by ``report`` ({name, html, made}).
+    mode, basis, text, tables: [{title, columns, rows}]}), answered by ``report`` ({name, html, made}); and
+    ``woken`` every few seconds, which asks for nothing.
     """
     return gr.HTML(
         value=value,  # type: ignore[arg-type]
