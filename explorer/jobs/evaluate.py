@@ -281,19 +281,7 @@ def _result(
 
 def write_csv(found: dict[str, Any], file: Path) -> None:
     """Write a row for each checkpoint and task."""
-    names = (
-        "checkpoint",
-        "layers",
-        "swapped",
-        "task",
-        "accuracy",
-        "low",
-        "high",
-        "n",
-        "pairs",
-        "held_out",
-        "count_error",
-    )
+    names = "checkpoint layers swapped task accuracy low high n pairs held_out count_error".split()
     with file.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out)
         writer.writerow(names)
