@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from explorer.records import EncoderError
 
@@ -207,6 +209,11 @@ def _silent() -> type:
     from tqdm.std import tqdm
 
     class Silent(tqdm):
+        # With a lock of its own: tqdm's is shared with forked processes, and one that ends while it holds the lock would stop
+        # all downloads for ever.
+        monitor_interval = 0
+        _instances = WeakSet()
+
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             shown = {key: value for key, value in kwargs.items() if key not in ("name", "disable", "file")}
             super().__init__(*args, file=io.StringIO(), **shown)
@@ -214,6 +221,7 @@ def _silent() -> type:
         def display(self, *args: Any, **kwargs: Any) -> bool:
             return True
 
+    Silent.set_lock(threading.RLock())
     return Silent
 
 

@@ -1,4 +1,6 @@
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import tiny_family
@@ -6,10 +8,12 @@ import torch
 import transformers
 from loopback_hub import Hub, files_of
 from safetensors.torch import load_file, save_file
+from tqdm import tqdm
 
 from explorer import cli
 from explorer.models.catalogue import OWN
 from explorer.models.family import make_processor, save_checkpoint
+from explorer.models.hub import TRANSFORMERS_FILES, fetch
 from explorer.models.inspect_checkpoint import inspect_checkpoint, read_model
 from explorer.models.projections import LayerProjections
 from explorer.records import CheckpointError
@@ -249,3 +253,28 @@ def test_layer_0_alone_which_transformers_cannot_read(saved, tmp_path):
     folder = change(copy(saved("llava"), tmp_path), vision_feature_layer=0)
     with pytest.raises(CheckpointError, match=r"The image path of .* fails.*Layer 0 alone"):
         inspect_checkpoint(folder)
+
+
+def test_a_download_does_not_wait_for_other_progress_bars(saved, monkeypatch, tmp_path):
+    """Tqdm's own lock may stay taken for ever, by a forked process that ended while it held it."""
+    taken, over = threading.Event(), threading.Event()
+
+    def hold():
+        with tqdm.get_lock():
+            taken.set()
+            over.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    taken.wait()
+    try:
+        with Hub({"some/vip": files_of(saved("vip"))}) as hub, ThreadPoolExecutor(1) as pool:
+            hub.answer(monkeypatch, tmp_path / "cache")
+            found = pool.submit(fetch, "some/vip", TRANSFORMERS_FILES, lambda fraction, said: None)
+            try:
+                assert (found.result(20) / "config.json").is_file()
+            finally:
+                over.set()
+    finally:
+        over.set()
+        holder.join()
