@@ -100,9 +100,8 @@ class _Unit:
             basis = direct(self._gather(self._project(basis)))
         scores = self._project(basis)
         stacked = scores.flatten(0, 1)[None] if joint else scores
-        turn = torch.linalg.eigh(stacked.mT @ stacked).eigenvectors.flip(-1)[
-            ..., :components
-        ]  # [1 or L, K, components]
+        turn = torch.linalg.eigh(stacked.mT @ stacked).eigenvectors  # [1 or L, K, K], the largest last
+        turn = turn.flip(-1)[..., :components]
         loadings = basis @ turn
         signs = loadings.gather(1, loadings.abs().argmax(1, keepdim=True)).sign()
         found = scores @ (turn * signs)

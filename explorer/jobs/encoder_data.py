@@ -152,7 +152,7 @@ class Windows(Dataset):
     """
 
     def __init__(self, seed: int, plan: list[Step], scenes: int, crowds: float = 0.0):
-        """Args: seed of the run; plan; how many scenes the windows are cut from, 0 for new ones always; share that is cut from new crowds instead."""
+        """Args: seed of the run; plan; how many scenes the windows are cut from, 0 for new ones; share cut from new crowds."""
         self.seed, self.plan, self.scenes, self.crowds = seed, plan, scenes, crowds
 
     def __len__(self) -> int:

@@ -121,11 +121,12 @@ class Writer:
         taken = np.clip(sum((share for _, share in shares), np.zeros(CELLS)), 0, 1)
         shares += [(words, notation.ground * (1 - taken) * share) for words, share in _ground(scene)]
         shares += [(["thing"], notation.thing * middle_cells(thing, notation.middle)) for thing in scene.objects]
-        alike = Counter(thing.kind for thing in scene.objects)
-        shares += [
-            ([str(min(MOST_THINGS, alike[thing.kind]))], notation.number * middle_cells(thing, 0.1))
-            for thing in scene.objects
-        ]
+        if notation.number:
+            alike = Counter(thing.kind for thing in scene.objects)
+            shares += [
+                ([str(min(MOST_THINGS, alike[thing.kind]))], notation.number * middle_cells(thing, 0.1))
+                for thing in scene.objects
+            ]
         entries = [(share, token) for words, share in shares for word in words for token in self._ids[word]]
         if not entries:
             return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)

@@ -150,7 +150,8 @@ def _invent_cast(rng: np.random.Generator, n: int, split: str, alike: int = 1) -
         used.add(kind)
         room = n - len(cast)
         times = room if len(used) >= 5 else 1 + int(rng.integers(room)) if rng.random() < 0.55 else 1
-        times = min(room, max(times, alike)) if not cast else times
+        if not cast:
+            times = min(room, max(times, alike))
         while times > 1 and split != "test" and held_out_count(kind, times):
             times -= 1
         colours = rng.choice(list(COLOURS), size=times) if not KINDS[kind].glyph else [""] * times
