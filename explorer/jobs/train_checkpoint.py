@@ -38,6 +38,7 @@ from explorer.models.family import (
     read_encoder,
     read_parts,
     save_checkpoint,
+    words_file,
 )
 from explorer.models.hardware import choose_device, choose_dtype
 from explorer.models.language import LANGUAGE
@@ -54,7 +55,7 @@ class CheckpointSettings:
     Attributes:
         out: folder of the run (state, log) and, at its end, of a folder for each checkpoint under ``models/``.
         encoder: "mini" or a folder.
-        language: folder of the language model that stage 0 made.
+        language: "mini-language" or the folder of a language model that stage 0 made.
         start: folder of a finished checkpoint whose layers could be chosen, to start from its language model and
             projections instead; "" to start from stage 0.
         realign: start from that language model alone, and fit the projections as from stage 0: for another encoder.
@@ -80,7 +81,7 @@ class CheckpointSettings:
 
     out: str = "runs/checkpoints"
     encoder: str = "mini"
-    language: str = str(LANGUAGE)
+    language: str = LANGUAGE.name
     start: str = ""
     realign: bool = False
     layers: tuple[str, ...] = ("3", "12", "18", "23", "24", "3,18,23", "any")
@@ -232,11 +233,10 @@ class FamilyRun:
         if self.start:
             self.tokenizer, language = self.start.tokenizer, self.start.language
             self.words = self.start.facts.get("words", "")
-        elif (Path(settings.language) / "config.json").is_file():
-            self.tokenizer = AutoTokenizer.from_pretrained(settings.language)
-            language = LlamaForCausalLM.from_pretrained(settings.language, dtype=torch.float32)
-            ours = Path(settings.language).resolve() == LANGUAGE.resolve()
-            self.words = LANGUAGE.name if ours else settings.language
+        elif ((folder := words_file(settings.language).parent) / "config.json").is_file():
+            self.tokenizer = AutoTokenizer.from_pretrained(folder)
+            language = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
+            self.words = LANGUAGE.name if folder.resolve() == LANGUAGE.resolve() else settings.language
         else:
             raise SettingsError(
                 f"There is no language model in {settings.language}: run `python -m explorer train language` first."
