@@ -251,6 +251,7 @@ class PictureBatches(Dataset):
         lessons: tuple[int, Sequence[str]] = (0, TASKS),
         crowds: float = 0.0,
         signs: float = 0.0,
+        counts: float = 0.0,
     ):
         """Take the order of batches.
 
@@ -263,8 +264,9 @@ class PictureBatches(Dataset):
             lessons: (steps, tasks): before that step, plain questions of these tasks alone.
             crowds: share of the scenes, as ``draw_scene`` takes it.
             signs: share of the scenes, as ``draw_scene`` takes it.
+            counts: share of the scenes, after the plain lessons, about which numbers alone are asked.
         """
-        self.lessons, self.shares = lessons, (crowds, signs)
+        self.lessons, self.shares, self.counts = lessons, (crowds, signs), counts
         self.asker, self.seed, self.plan, self.most, self.pool = Asker(tokenizer), seed, plan, most, pool
         self._facts = FactFinder(tokenizer)
         self._scenes: dict[int, Scene] = {}
@@ -291,7 +293,10 @@ class PictureBatches(Dataset):
         for scene in scenes:
             captions = self.asker.captions(scene, rng)
             plain = step < self.lessons[0]
-            tasks = self.lessons[1] if plain else TASKS
+            if plain:
+                tasks = self.lessons[1]
+            else:
+                tasks = ("count", "total") if self.counts and rng.random() < self.counts else TASKS
             asked = [] if stage == 1 else self.asker.questions(scene, rng, self.most, tasks, plain)
             texts.append(asked or captions)
         drawn = [encoder_pixels(scenes[k]) for k in new]

@@ -71,6 +71,7 @@ class CheckpointSettings:
             ones always, which costs one forward of the encoder a step for all checkpoints together.
         crowds, signs: shares of the scenes, the start's too, that are drawn for their many things of one kind, and for
             their sign (``training_scenes.draw_scene``).
+        counts: share of the scenes of stage 2 about which numbers alone are asked, after the plain steps.
         hints: weight of stage 0's help in stage 2: to tell at each thing's middle, and at each noun of a question, what
             has to be found there (``noun_facts.FACTS``).
         learning_rate: of AdamW for the projectors, both stages.
@@ -99,6 +100,7 @@ class CheckpointSettings:
     pool: int = 0
     crowds: float = 0.0
     signs: float = 0.0
+    counts: float = 0.0
     hints: float = 0.0
     learning_rate: float = 1e-3
     language_rate: float = 1e-3
@@ -324,7 +326,7 @@ class FamilyRun:
         s = self.settings
         plan = [(1, s.pictures)] * s.caption_steps + [(2, s.pictures)] * s.question_steps
         lessons = (s.caption_steps + s.plain_steps, s.plain_tasks)
-        data = PictureBatches(self.tokenizer, s.seed, plan, s.questions, s.pool, lessons, s.crowds, s.signs)
+        data = PictureBatches(self.tokenizer, s.seed, plan, s.questions, s.pool, lessons, s.crowds, s.signs, s.counts)
         read = {layer for member in self.members for layer in member.projections.layers}
         features = LayerPool(self.encoder, self.processor.image_processor, read, keep=s.pool > 0)
         stop = min(until or len(plan), len(plan))

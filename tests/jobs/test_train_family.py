@@ -421,6 +421,18 @@ def test_stage_two_begins_with_plain_lessons(words):
     assert any("many" in some for some in asked[6:])
 
 
+def test_about_a_share_of_the_scenes_numbers_alone_are_asked(words):
+    def said(counts, step):
+        pack = PictureBatches(words, 0, [(2, 6)] * 3, 12, lessons=(1, ["existence"]), counts=counts)[step].pack
+        answers = words.convert_ids_to_tokens(pack.targets[pack.targets != IGNORE].tolist())
+        return set(answers) - {words.eos_token, *words.tokenize("yes no")}
+
+    known = {str(n) for n in range(11)}
+    assert not said(1.0, 0) & known
+    assert len(said(1.0, 1)) > 3 and said(1.0, 1) <= known
+    assert said(0.0, 1) - known
+
+
 def test_a_raised_voice_says_what_is_there_as_loud_as_it_is_written():
     rng = np.random.default_rng(0)
     written = (
