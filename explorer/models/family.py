@@ -291,6 +291,8 @@ def read_parts(folder: Path, any_encoder: bool = False) -> Parts:
         language: Any = LlamaForCausalLM(config)
         own = {name.removeprefix("language."): v for name, v in weights.items() if name.startswith("language.")}
         language.float().model.load_state_dict(own)
+        # Tied here: while another thread is in from_pretrained, transformers' own tying does nothing.
+        language.lm_head.weight = language.model.embed_tokens.weight
         maps, biases = weights["projector.weight"].float(), weights["projector.bias"].float()
         return Parts(facts, AutoTokenizer.from_pretrained(folder), language, maps, biases)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:

@@ -153,6 +153,15 @@ def hostile_address(tmp_path_factory):
         yield url
 
 
+def pending_requests(page):
+    """The requests of a page that are on their way."""
+    pending = set()
+    page.on("request", lambda request: pending.add(request))
+    for end in ("requestfinished", "requestfailed"):
+        page.on(end, lambda request: pending.discard(request))
+    return pending
+
+
 def wait_for(url, server, log):
     end = time.monotonic() + WAIT_MS / 1000
     while time.monotonic() < end:
@@ -191,9 +200,15 @@ def open_page(address, browser):
         page.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
         page.on("console", lambda said: said.type == "error" and wrong.append(f"console: {said.text}"))
         page.on("request", lambda asked: foreign(asked.url) and wrong.append(f"foreign request: {asked.url}"))
-        page.goto(address + query)
+        pending = pending_requests(page)
+        try:
+            page.goto(address + query)
+            if live:
+                page.wait_for_selector(".badge[data-live=true]")
+        except Exception as error:  # playwright's TimeoutError, which is not imported where playwright is missing
+            error.add_note(f"still waiting for: {sorted(request.url for request in pending)}")
+            raise
         if live:
-            page.wait_for_selector(".badge[data-live=true]")
             page.set_default_timeout(LIVE_WAIT_MS)
         return page
 

@@ -183,6 +183,14 @@ def test_loading_does_not_mind_another_threads_number_format(made, picture):
     assert torch.equal(*(logits(one.model, one.processor, picture) for one in (before, during)))
 
 
+def test_loading_does_not_mind_that_another_thread_loads(made):
+    from transformers.initialization import no_tie_weights
+
+    with no_tie_weights():  # as while another thread is in from_pretrained
+        model = load_checkpoint(made / "fused").model
+    assert model.lm_head.weight is model.model.language_model.embed_tokens.weight
+
+
 def test_words_that_are_a_language_models_own_are_stored_there_alone(made, picture, tmp_path):
     shared = tiny_family.save_language(tmp_path / "words")
     model = LlamaForCausalLM.from_pretrained(shared, dtype=torch.float32)
