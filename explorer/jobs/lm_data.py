@@ -293,10 +293,9 @@ class PictureBatches(Dataset):
         for scene in scenes:
             captions = self.asker.captions(scene, rng)
             plain = step < self.lessons[0]
-            if plain:
-                tasks = self.lessons[1]
-            else:
-                tasks = ("count", "total") if self.counts and rng.random() < self.counts else TASKS
+            tasks = self.lessons[1] if plain else TASKS
+            if self.counts and not plain and rng.random() < self.counts:
+                tasks = ("count", "total")
             asked = [] if stage == 1 else self.asker.questions(scene, rng, self.most, tasks, plain)
             texts.append(asked or captions)
         drawn = [encoder_pixels(scenes[k]) for k in new]

@@ -98,7 +98,7 @@ def _trained(
             "row": _likeliest(reply, candidates),
         }
         for info, reply in zip(known, replies, strict=True)
-        if not reply.error
+        if reply.text or reply.probabilities
     ]
 
 

@@ -205,11 +205,10 @@ def open_page(address, browser):
             page.goto(address + query)
             if live:
                 page.wait_for_selector(".badge[data-live=true]")
+                page.set_default_timeout(LIVE_WAIT_MS)
         except Exception as error:  # playwright's TimeoutError, which is not imported where playwright is missing
             error.add_note(f"still waiting for: {sorted(request.url for request in pending)}")
             raise
-        if live:
-            page.set_default_timeout(LIVE_WAIT_MS)
         return page
 
     def foreign(url):
