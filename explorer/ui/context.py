@@ -68,6 +68,17 @@ class Context:
         path, text = scene_file(record)
         return Source(path, f"scene {json.loads(text)['seed']}", scene=text)
 
+    def with_scene(self, session: Session, record: Json) -> Session:
+        """The session with a generated scene on show, added where it is not among the visitor's pictures.
+
+        Raises:
+            InputError: the record is no scene, or the pictures are too many.
+        """
+        source, sources = self.scene_source(record), self.sources(session)
+        if source in sources:
+            return replace(session, current=sources.index(source))
+        return session.having([source], len(self.examples))
+
     def picture(self, session: Session) -> Picture | None:
         """The picture chosen, read; raises ``InputError`` where its file cannot be."""
         source = self.source(session)

@@ -74,10 +74,10 @@ class FailuresTab:
         listed.failure(None, None, None, js=UNLISTED, api_visibility="private")
         drawn = self.view.thumbs_asked(self.draw, None, self.view, trigger_mode="multiple", **quiet)
         drawn.failure(None, None, None, js=UNDRAWN, api_visibility="private")
-        self.view.case_opened(self.open_case, page.session, page.outputs, trigger_mode="once", **quiet)
+        page.change(self.view.case_opened, self.open_case)
         add_case_endpoints(self.context)
         if self.first:
-            self.first.case_opened(self.open_case, page.session, page.outputs, trigger_mode="once", **quiet)
+            page.change(self.first.case_opened, self.open_case)
 
     def find(self, event: gr.EventData) -> Any:
         """The cases asked for, a page of them, and how many there are of each outcome."""
@@ -154,12 +154,7 @@ class FailuresTab:
         known = held.checkpoints
         chosen = [one for one in pair if isinstance(one, str) and one in known] or list(held.usual_pair())
         chosen += [FUSED] if FUSED in known and FUSED not in chosen else []
-        source = self.context.scene_source(held.scene(row).to_dict())
-        sources = self.context.sources(session)
-        if source in sources:
-            session = replace(session, current=sources.index(source))
-        else:
-            session = session.having([source], len(self.context.examples))
+        session = self.context.with_scene(session, held.scene(row).to_dict())
         return replace(session, question=held.case(row).question, checkpoints=tuple(dict.fromkeys(chosen)))
 
     def _stored(self) -> Precomputed:

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 from explorer.records import Fit, InputError
 from explorer.services.pictures import printable
 from explorer.ui.context import Context
-from explorer.ui.session import Session, Source
+from explorer.ui.session import Session
 
 Opener = Callable[[Session, str], Session]  # of a parameter that a tab knows, such as a case's id; raises InputError
 
@@ -178,8 +178,7 @@ def _with_picture(link: Link, session: Session, context: Context) -> Session:
     if link.fit:
         session = replace(session, fit=Fit(link.fit))
     if link.scene:
-        source: Source = context.scene_source(unpack_scene(link.scene))
-        return session.having([source], len(context.examples))
+        return context.with_scene(session, unpack_scene(link.scene))
     if not link.example:
         return session
     for index, source in enumerate(context.examples):

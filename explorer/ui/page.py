@@ -30,12 +30,10 @@ from explorer.ui.tabs import Tab, Wiring
 from explorer.ui.tokens_tab import TokensTab
 
 TITLE = "Visual Layer Explorer"
-POLL_SECONDS = 0.7
 SHOWN_OWN = 32  # of a visitor's pictures as small copies; the others are in "all pictures"
 MOST_TABLES, MOST_ROWS, MOST_COLUMNS, LONGEST_CELL = 2, 2000, 12, 2000  # of what the report takes from the page
 TOLD = 12  # files that cannot be used, one by one
 UNREPORTED = "() => document.dispatchEvent(new CustomEvent('vle-unreported'))"
-SETTLED = "() => document.dispatchEvent(new CustomEvent('vle-settled'))"
 
 
 def build_page(context: Context) -> gr.Blocks:
@@ -69,7 +67,7 @@ class Page:
         """Make all components inside the open ``page`` and listen to them."""
         context = self.context
         first, value = self.layers.analysis(Session())
-        session, timer = gr.State(first), gr.Timer(POLL_SECONDS, active=False)  # begins when a link is opened
+        session = gr.State(first)
         top = header(
             self._header(first),
             context.encoder_state(),
@@ -95,26 +93,27 @@ class Page:
             "concurrency_limit": 2,
             "api_visibility": "private",
         }
-        for event, handler in {
-            "picture_chosen": self.choose_picture,
-            "pictures_added": self.add_pictures,
-            "picture_removed": self.remove_picture,
-            "fit_chosen": self.choose_fit,
-        }.items():
-            done = getattr(top, event)(handler, session, parts, trigger_mode="multiple", **how)
-            done.then(None, None, None, js=SETTLED, api_visibility="private")
-        view.outdated(self.look_again, session, parts, **how)
-        view.picture_asked(self.choose_picture, session, parts, trigger_mode="multiple", **how)
-        top.encoder_asked(self.use_encoder, None, [top, timer], show_progress="hidden", api_visibility="private")
-        timer.tick(self.poll, session, [*parts, timer], trigger_mode="once", **how)
+        wiring = Wiring(session, parts, self._show)
+        for event, handler in (
+            (top.picture_chosen, self.choose_picture),
+            (top.pictures_added, self.add_pictures),
+            (top.picture_removed, self.remove_picture),
+            (top.fit_chosen, self.choose_fit),
+            (top.polled, self.poll),
+            (view.outdated, self.look_again),
+            (view.picture_asked, self.choose_picture),
+        ):
+            wiring.change(event, handler)
+        top.encoder_asked(self.use_encoder, None, top, show_progress="hidden", api_visibility="private")
         top.woken(self.wake, None, None, trigger_mode="multiple", **(how | {"concurrency_id": "wake"}))
         top.link_asked(self.copy_link, session, top, show_progress="hidden", api_visibility="private")
         written = top.report_asked(self.make_report, session, top, **how)
         written.failure(None, None, None, js=UNREPORTED, api_visibility="private")
-        page.load(self.open_link, session, [*parts, timer], **how)
+        opened = page.load(self.open_link, session, parts, **how)
+        opened.then(lambda: gr.update(opened=True), None, top, show_progress="hidden", api_visibility="private")
         page.load(self.list_encoders, None, top, show_progress="hidden", api_visibility="private")
         for tab in self.tabs:
-            tab.wire(Wiring(session, parts, self._show))
+            tab.wire(wiring)
 
     @spoken
     def choose_picture(self, session: Session, event: gr.EventData) -> tuple[Any, ...]:
@@ -179,7 +178,7 @@ class Page:
         return session, gr.update(status=self.context.encoder_state()), *others
 
     @spoken
-    def use_encoder(self, event: gr.EventData) -> tuple[Any, ...]:
+    def use_encoder(self, event: gr.EventData) -> Any:
         """Start loading another encoder."""
         wanted = _said(event).get("id")
         if not self.context.choosable:
@@ -187,24 +186,21 @@ class Page:
         if not isinstance(wanted, str) or not wanted.strip():
             raise InputError("No encoder was named: give a hub id, a folder or open_clip:ARCH/TAG.")
         self.context.explorer.use(wanted.strip())
-        return gr.update(status=self.context.encoder_state()), gr.Timer(active=True)
+        return gr.update(status=self.context.encoder_state())
 
     @spoken
     def poll(self, session: Session) -> tuple[Any, ...]:
         """Say how far the loading is; look at the picture once the encoder is ready."""
         state = self.context.encoder_state()
-        loading, encoder = state["phase"] == "loading", state["encoder"]
-        timer = gr.Timer(active=loading)
-        if loading or encoder is None or self.layers.is_current(session):
-            return gr.skip(), gr.update(status=state), *self._rest(gr.update(encoder_state=state), None), timer
-        return *self.look_again(session), timer
+        if state["phase"] == "loading" or state["encoder"] is None or self.layers.is_current(session):
+            return gr.skip(), gr.update(status=state), *self._rest(gr.update(encoder_state=state), None)
+        return self.look_again(session)
 
     def open_link(self, session: Session, request: gr.Request) -> tuple[Any, ...]:
         """Show what the page's address asks for; from then on the encoder is watched."""
         link, problems = read_link(request.query_params)
-        timer = gr.Timer(active=True)
         if link == Link() and not problems:
-            return gr.skip(), gr.skip(), *self._rest(gr.skip(), None), timer
+            return gr.skip(), gr.skip(), *self._rest(gr.skip(), None)
         openers: dict[str, Opener] = {}
         for tab in self.tabs:
             openers |= getattr(tab, "openers", {})
@@ -212,7 +208,7 @@ class Page:
         if link.tab and link.tab not in ("layers", *(tab.id for tab in self.tabs)):
             more.append(f"The link's tab {printable(link.tab, 40)} does not exist.")
         known = next((tab.id for tab in self.tabs if tab.id == link.tab), None)
-        return *self._show(session, known or ("answers" if link.case else None), [*problems, *more]), timer
+        return self._show(session, known or ("answers" if link.case else None), [*problems, *more])
 
     def copy_link(self, session: Session, event: gr.EventData) -> Any:
         """Write the link to what the visitor sees."""

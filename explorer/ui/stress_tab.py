@@ -100,7 +100,7 @@ class StressTab:
         def use(session: Session, event: gr.EventData) -> tuple[Any, ...]:
             return page.update(self.used(session, said_of(event)))
 
-        view.scene_used(use, page.session, page.outputs, **quiet, concurrency_id="encoder", concurrency_limit=2)
+        page.change(view.scene_used, use)
         if Building.root_block:
             Building.root_block.unload(self.leave)
 
@@ -226,10 +226,10 @@ class StressTab:
 
     def used(self, session: Session, asked: Json) -> Session:
         """The session with the built scene on show."""
-        source = self.context.scene_source(stage.read_scene(asked.get("scene")).to_dict())
+        record = stage.read_scene(asked.get("scene")).to_dict()
         with suppress(InputError):  # a scene can go on show without a question
             session = replace(session, question=_question(asked.get("question")))
-        return session.having([source], len(self.context.examples))
+        return self.context.with_scene(session, record)
 
     def _parting(self, session: Session, changed: stage.Change, pictures: list[Any]) -> Json:
         """Where the features part, or the sentence why that cannot be said now."""

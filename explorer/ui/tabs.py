@@ -11,6 +11,7 @@ import gradio as gr
 from explorer.ui.session import Session
 
 Update = Callable[..., tuple[Any, ...]]
+SETTLED = "() => document.dispatchEvent(new CustomEvent('vle-settled'))"
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,24 @@ class Wiring:
     session: gr.State
     outputs: list[Any]
     update: Update
+
+    def change(self, event: Callable[..., Any], handler: Update) -> None:
+        """Listen to an event that changes the session.
+
+        Two at a time would overwrite each other's session, so the browser sends each when the one before is answered
+        (``change`` in header.js, ``inTurn`` in follow.js).
+        """
+        done = event(
+            handler,
+            self.session,
+            self.outputs,
+            show_progress="hidden",
+            trigger_mode="multiple",
+            concurrency_id="encoder",
+            concurrency_limit=2,
+            api_visibility="private",
+        )
+        done.then(None, None, None, js=SETTLED, api_visibility="private")
 
 
 class Tab(Protocol):

@@ -153,6 +153,17 @@ def hostile_address(tmp_path_factory):
         yield url
 
 
+@pytest.fixture(scope="module")
+def slow_address(tmp_path_factory):
+    """The page with an encoder that takes seconds to look at the first example."""
+    folder = tmp_path_factory.mktemp("slow")
+    save_clip(folder / "clip")
+    save_examples(folder / "examples")
+    flags = ["--encoder", folder / "clip", "--examples", folder / "examples", "--precomputed", folder / "none"]
+    with serving(folder, flags, script="tests/e2e/slow_app.py") as url:
+        yield url
+
+
 def pending_requests(page):
     """The requests of a page that are on their way."""
     pending = set()

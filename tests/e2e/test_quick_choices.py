@@ -69,3 +69,38 @@ def test_own_pictures_removed_in_quick_succession_are_those_clicked(open_page, t
     page.wait_for_function("document.querySelectorAll('.thumb .remove').length === 1")
     page.wait_for_function("!document.querySelector('.lv.busy')")
     expect(page.locator(".thumb .remove")).to_have_attribute("aria-label", "Remove two.png")
+
+
+def test_a_picture_added_while_a_case_opens_stays(open_page, tmp_path):
+    from PIL import Image
+
+    page = open_page()
+    Image.new("RGB", (60, 60), (30, 90, 40)).save(tmp_path / "mine.png")
+    page.set_input_files("input.files", tmp_path / "mine.png")
+    page.wait_for_function("document.querySelector('.add').textContent === 'Looking…'")
+    page.locator(".fc-open").click()
+    page.locator(".cards > *").first.wait_for()
+    expect(page.locator(".thumb .remove")).to_have_count(2)
+    page.get_by_role("button", name="mine.png", exact=True).click()
+    open_tab(page, "Layers")
+    expect(page.locator(".notes")).to_contain_text("mine.png")
+
+
+def test_a_picture_added_while_the_first_is_looked_at_stays(slow_address, browser, tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (60, 60), (30, 90, 40)).save(tmp_path / "mine.png")
+    for visit in range(2):  # the first waits for the encoder, too
+        page = browser.new_page()
+        page.goto(slow_address)
+        if not visit:
+            page.wait_for_selector(".badge[data-live=true]", timeout=SECONDS)
+        else:
+            page.wait_for_timeout(2000)  # by now the encoder looks at the first example, for three seconds
+            assert page.locator(".badge[data-live=true]").count() == 0
+            page.set_input_files("input.files", tmp_path / "mine.png")
+            expect(page.locator(".notes")).to_contain_text("mine.png", timeout=SECONDS)
+            page.wait_for_timeout(4000)
+            expect(page.locator(".notes")).to_contain_text("mine.png")
+            expect(page.locator(".thumb .remove")).to_have_count(1)
+        page.close()

@@ -1,7 +1,6 @@
 """The tabs Failures and Results and the first screen's case, without a browser."""
 
 import json
-from types import SimpleNamespace
 
 import gradio as gr
 import pytest
@@ -18,6 +17,7 @@ from explorer.ui.failures_tab import MOST_THUMBS, PER_PAGE, FailuresTab
 from explorer.ui.first_screen import first_payload, how_often
 from explorer.ui.results_tab import ResultsTab
 from explorer.ui.session import Session, Source
+from explorer.ui.tabs import Wiring
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def tab(context):
         session = gr.State()
         made.build_first()
         made.build(session)
-        made.wire(SimpleNamespace(session=session, outputs=[session], update=lambda session, tab=None: (session, tab)))
+        made.wire(Wiring(session, [session], lambda session, tab=None: (session, tab)))
     return made
 
 
@@ -50,7 +50,7 @@ def test_the_page_is_told_of_every_request_that_fails(context):
         for made in (FailuresTab(context), ResultsTab(context)):
             session = gr.State()
             made.build(session)
-            made.wire(SimpleNamespace(session=session, outputs=[session], update=None))
+            made.wire(Wiring(session, [session], lambda session: (session,)))
     told = "".join(str(one.js) for one in page.fns.values())
     for name in ("failures-unanswered", "failures-undrawn", "results-unanswered", "pair-unanswered"):
         assert f"vle-{name}" in told

@@ -202,7 +202,7 @@ function drawTable() {
 }
 
 function openCase(id) {
-  trigger("case_opened", { id, first: wish.first, second: wish.second });
+  inTurn("case_opened", { id, first: wish.first, second: wish.second });
 }
 
 // ---- pictures: drawn when their card comes near the window, a few at a time ---------------------------------------------

@@ -25,7 +25,7 @@ function show() {
   $(".fc-rule").textContent = D.rule;
 }
 
-for (const target of [$(".fc-open"), $(".fc-picture-button")]) target.addEventListener("click", () => trigger("case_opened", { id: D.id }));
+for (const target of [$(".fc-open"), $(".fc-picture-button")]) target.addEventListener("click", () => inTurn("case_opened", { id: D.id }));
 $(".fc-why").addEventListener("click", () => {
   const open = $(".fc-rule").hidden;
   $(".fc-rule").hidden = !open;

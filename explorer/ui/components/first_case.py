@@ -22,7 +22,7 @@ def first_case(value: dict[str, Any]) -> gr.HTML:
         value=value,  # type: ignore[arg-type]
         html_template=joined("first_case.html"),
         css_template=joined("first_case.css"),
-        js_on_load=joined("first_case.js"),
+        js_on_load=joined("follow.js", "first_case.js"),
         apply_default_css=False,
         elem_id="first-case",
     )

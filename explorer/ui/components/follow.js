@@ -11,6 +11,11 @@ function follow(target, kind, act) {
   });
 }
 
+// Ask for a change of what is looked at, through an event of this view: the header sends it when its turn comes.
+function inTurn(event, said) {
+  document.dispatchEvent(new CustomEvent("vle-change", { detail: { event, about: () => said, send: trigger } }));
+}
+
 // Text of a model or a name from outside within a sentence of ours: its direction of writing stays its own.
 function apart(text) {
   const plain = text.replace(/[\u202a-\u202e\u2066-\u2069]/g, "");

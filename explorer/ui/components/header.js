@@ -3,13 +3,17 @@
 const $ = (selector) => element.querySelector(selector);
 const emit = (name) => document.dispatchEvent(new CustomEvent(name));
 const WAKE_MS = 5000;
+const POLL_MS = 700;
+const POLLED = "polled";
 let busy = false;
 let waiting = []; // files that came while others were read
-let changing = false; // whether an event of ours is under way
-const wishes = []; // {event, about}: those that wait for it
+let changing = ""; // the event under way that changes what is looked at
+const wishes = []; // {event, about, send}: those that wait for it
 let unsaid = []; // sentences about files that did not reach Python
 let waited = false;
 let phase = "";
+let known = ""; // the encoder as it was told last
+let due = true; // whether to ask if it looked at the picture
 
 function make(tag, properties, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
@@ -30,35 +34,38 @@ function setBusy(text) {
   if (busy) emit("vle-busy");
 }
 
-// Changes of what is looked at are made one after the other, since each builds on the one before. Where a picture stands is
-// looked up when its turn comes; of several choices that wait, the last is left.
-function change(event, about) {
-  if (wishes.at(-1)?.event === event && ["picture_chosen", "fit_chosen"].includes(event)) wishes.pop();
-  wishes.push({ event, about });
+// Changes of what is looked at, those of the views too, are made one after the other, since each builds on the one before. Where
+// a picture stands is looked up when its turn comes; of several choices that wait, the last is left.
+function change(event, about, send = trigger) {
+  if (wishes.at(-1)?.event === event && !["pictures_added", "picture_removed"].includes(event)) wishes.pop();
+  wishes.push({ event, about, send });
   emit("vle-busy");
   if (!changing) next();
 }
 
 function next() {
   if (changing || !wishes.length) return;
-  const { event, about } = wishes.shift();
+  const { event, about, send } = wishes.shift();
   const said = about();
   if (said.index === -1) return settle(); // it was removed meanwhile
-  changing = true;
+  changing = event;
   emit("vle-busy");
-  trigger(event, said);
+  send(event, said);
 }
 
 const indexNow = ({ name, thumb: small, own }) =>
   props.value.items.find((item) => item.name === name && item.thumb === small && item.own === own)?.index ?? -1;
 
-// An event of ours was answered, well or not: what is shown as chosen is what Python says.
+// A change was answered, well or not: what is shown as chosen is what Python says.
 function settle() {
-  changing = false;
+  const polled = changing === POLLED;
+  if (polled) due = false;
+  changing = "";
   if (wishes.length) {
     unsaid.push(...(props.value?.problems ?? []));
     return void setTimeout(next);
   }
+  if (polled) return;
   setBusy("");
   if (!props.value) return;
   mark(props.value.current);
@@ -180,6 +187,9 @@ function drawEncoder() {
   $(".state").textContent = said.phase === "failed" ? `${said.message}${info ? ` ${info.title} stays in use.` : ""}` : "";
   if (said.phase !== phase) $(".live").textContent = said.message;
   phase = said.phase;
+  const told = [phase, said.id, info?.id].join();
+  due ||= told !== known;
+  known = told;
   $(".facts").textContent = info
     ? `${info.architecture}: ${info.blocks} blocks of width ${info.width}, ${info.heads} heads, input ${info.image_px} px in ` +
       `patches of ${info.patch_px} px, ${(info.parameters / 1e6).toFixed(1)} million weights; ${info.dtype} on ${info.device}. ` +
@@ -251,6 +261,15 @@ follow(document, "paste", (event) => event.clipboardData?.files.length && add(ev
 follow(document, "keydown", (event) => event.key === "Escape" && ($(".encoder").open = false));
 follow(document, "click", (event) => !event.target.closest?.(".encoder") && ($(".encoder").open = false));
 follow(document, "vle-settled", settle);
+follow(document, "vle-change", ({ detail }) => change(detail.event, detail.about, detail.send));
+// The encoder is watched while it loads, from when the page's address was read. A poll may change what is shown, so it takes its turn.
+const polling = setInterval(() => {
+  if (!element.isConnected) clearInterval(polling);
+  else if (props.opened && !changing && (due || phase === "loading")) {
+    changing = POLLED;
+    trigger(POLLED);
+  }
+}, POLL_MS);
 // Gradio (6.31) loses answers where its server closes the stream of answers, since none is due, at the moment at which the next
 // event arrives: they wait until a later event opens a stream anew. So there always is a later one.
 const waking = setInterval(() => {

@@ -31,7 +31,8 @@ def header(
     problems}), ``fit_chosen`` ({fit}), ``encoder_asked`` ({id}) and ``link_asked`` ({tab, layer, patch, compared, mode,
     asked}), which is answered by the property ``link`` ({query, note, asked}), and ``report_asked`` ({layer, patch, compared,
     mode, basis, text, tables: [{title, columns, rows}]}), answered by ``report`` ({name, html, made}); and
-    ``woken`` every few seconds, which asks for nothing.
+    ``woken`` every few seconds, which asks for nothing. Once the property ``opened`` is set, ``polled`` asks how far the
+    encoder is and whether the picture was looked at by it. The changes that ``follow.js`` asks for are sent from here in turn.
     """
     return gr.HTML(
         value=value,  # type: ignore[arg-type]
@@ -45,6 +46,7 @@ def header(
         limit_mb=limit_mb,
         choosable=choosable,
         tabs=list(tabs),
+        opened=False,
         link=None,
         report=None,
     )

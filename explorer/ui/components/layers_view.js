@@ -183,7 +183,7 @@ function answered(kind) {
   if (said.problem) {
     problem(said.problem);
     if (kind === "overall") { S.over = "one"; $(".over").value = "one"; }
-    if (said.outdated) trigger("outdated", {});
+    if (said.outdated) inTurn("outdated", {});
     return;
   }
   problem("");

@@ -13,7 +13,7 @@ function paintUnlike() {
         `distance ${one.distance.toFixed(3)}${one.stands_out ? ", stands out" : ""}: layers ${one.pair[0]} and ${one.pair[1]} ` +
         `have cosine ${shown(one.here)} here, ${shown(one.others)} in the others`;
       button.append(name, why);
-      button.addEventListener("click", () => trigger("picture_asked", { index: one.index }));
+      button.addEventListener("click", () => inTurn("picture_asked", { index: one.index }));
       const item = document.createElement("li");
       item.append(button);
       return item;

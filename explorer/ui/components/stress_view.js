@@ -89,7 +89,7 @@ on(".use", "click", () => {
   if (!S.scene) return;
   using = JSON.stringify(S.scene);
   $(".used").textContent = "Putting it on show …";
-  trigger("scene_used", { scene: S.scene, question: S.question });
+  inTurn("scene_used", { scene: S.scene, question: S.question });
 });
 listenToStage();
 listenToSweep();
