@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +224,9 @@ def _tables(columns: Sequence[Column], cases: Sequence[Case]) -> dict[str, Any]:
     import pandas as pd
 
     accuracy = [row for column in columns for row in _accuracy(column)]
+    by_all = [k for k in range(len(cases)) if all(c.answers[k] is not None for c in columns)]
+    alike = [replace(column, answers=[column.answers[k] for k in by_all]) for column in columns]
+    shared = [row for column in alike for row in _accuracy(column)]
     confusion = [row for column in columns for row in _confusion(column)]
     right: dict[str, Any] = {
         "seed": np.array([case.picture.seed for case in cases], np.int64),
@@ -233,6 +236,7 @@ def _tables(columns: Sequence[Column], cases: Sequence[Case]) -> dict[str, Any]:
         right[column.id] = np.array([-1 if a is None else int(a.right) for a in column.answers], np.int8)
     return {
         "accuracy": pd.DataFrame(accuracy),
+        "shared": pd.DataFrame(shared),
         "confusion": pd.DataFrame(confusion, columns=["checkpoint", "task", "truth", "said", "times"]),
         "agreement": pd.DataFrame(_agreement(columns)),
         "noise": pd.DataFrame(

@@ -18,9 +18,11 @@ def write_document(found: Sweep, folder: Path) -> None:
     """Write the page and the figure."""
     folder.mkdir(parents=True, exist_ok=True)
     accuracy = found.tables["accuracy"]
-    (folder / FIGURE).write_text(draw_figure(accuracy, found.tasks), "utf-8")
+    shared = found.tables["shared"]
+    (folder / FIGURE).write_text(draw_figure(shared, found.tasks), "utf-8")
+    asked = f"The figure shows the {shared['n'].max():,} questions that all were asked, the tables all that each was asked.\n"
     parts = [
-        _head(found.meta), _findings(found.meta), f"![Accuracy by layer, a panel a task]({FIGURE})\n", _accuracies(found),
+        _head(found.meta), _findings(found.meta), f"![Accuracy by layer, a panel a task]({FIGURE})\n", asked, _accuracies(found),
         _sweep(found), _more(accuracy), _agreement(found.tables["agreement"]), _noise(found.tables["noise"]), _how(found.meta),
     ]  # fmt: skip
     (folder / DOCUMENT).write_text("\n".join(part for part in parts if part), "utf-8")

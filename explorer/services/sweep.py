@@ -14,11 +14,11 @@ from explorer.store import Absent, Artefact, Store
 if TYPE_CHECKING:
     import pandas as pd
 
-KIND, KEY, VERSION = "results", "sweep", 1
+KIND, KEY, VERSION = "results", "sweep", 2
 PAPER = "paper_figures.json"
 ALL_TASKS = "all"
 INDIVIDUAL, ANY, SEED, BASELINE = "individual", "any-layer", "another seed", "baseline"
-TABLES = ("accuracy", "confusion", "agreement", "noise")
+TABLES = ("accuracy", "shared", "confusion", "agreement", "noise")
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,9 @@ class Sweep:
 
     Attributes:
         meta: how they were made; "columns" (id, layers, kind, reads), "findings".
-        tables: "accuracy", "confusion", "agreement", "noise", and "right" (a row a question, a column a checkpoint;
-            missing where it was not asked).
+        tables: "accuracy" on all questions that a checkpoint was asked, "shared" on those that all were asked, for
+            charts that compare them, "confusion", "agreement", "noise", and "right" (a row a question, a column a
+            checkpoint; -1 where it was not asked).
     """
 
     def __init__(self, tables: dict[str, pd.DataFrame], meta: dict[str, Any]) -> None:

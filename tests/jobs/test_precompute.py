@@ -101,6 +101,10 @@ def test_results_hold_every_column_with_intervals_and_say_on_how_many(made):
     assert table.loc[("mini-l2", "count"), "accuracy"] == held.right("mini-l2")[held.of_task("count")].mean()
     assert table.loc[("majority", "existence"), "pairs"] == 0  # always the same answer gets one of each pair
     assert (again.right("mini-any@1") >= 0).sum() == again.meta["questions_of_the_sweep"]
+    shared = again.tables["shared"].set_index(["checkpoint", "task"])
+    by_all = again.right("mini-any@1") >= 0
+    assert (shared.xs("all", level="task")["n"] == by_all.sum()).all()
+    assert shared.loc[("mini-l2", "all"), "accuracy"] == again.right("mini-l2")[by_all].mean()
     confusion = again.tables["confusion"]
     counts = confusion[(confusion["checkpoint"] == "mini-l4") & (confusion["task"] == "count")]
     open_counts = held.of_task("count") & (held.table["form"] == "open").to_numpy()

@@ -12,6 +12,7 @@ let width = 0;
 const isSingle = (row) => /^\d+$/.test(row.layers);
 const readsOf = (id) => D.columns.find((one) => one.id === id)?.reads ?? id;
 const ofTask = (task) => D.accuracy.filter((row) => row.task === task);
+const sharedOf = (task) => D.shared.filter((row) => row.task === task); // on the questions that all were asked
 const subject = (task) => (task === "all" ? "all tasks" : `task ${task}`);
 
 function receive() {
@@ -97,15 +98,16 @@ function drawFindings() {
 // ---- the sweep ----------------------------------------------------------------------------------------------------------------
 
 function drawCurve() {
-  const rows = ofTask(S.task).filter(isSingle).map((row) => ({ ...row, layer: Number(row.layers) }));
+  const all = sharedOf(S.task);
+  const rows = all.filter(isSingle).map((row) => ({ ...row, layer: Number(row.layers) }));
   const swept = rows.filter((row) => row.kind === "any-layer").sort((a, b) => a.layer - b.layer);
   const alone = rows.filter((row) => row.kind === "individual").sort((a, b) => a.layer - b.layer);
   const last = Math.max(4, ...rows.map((row) => row.layer));
   const svg = $(".curve");
   const axes = layerAxes(svg, { height: widthOf(svg) < 520 ? 300 : 360, first: 1, last, label: `accuracy in %, ${subject(S.task)}` });
   if (last === 24) bracketGroups(svg, axes, PAPER_GROUPS);
-  const fused = ofTask(S.task).find((row) => row.kind === "individual" && row.layers === "3+18+23");
-  const words = ofTask(S.task).find((row) => row.checkpoint === "words only");
+  const fused = all.find((row) => row.kind === "individual" && row.layers === "3+18+23");
+  const words = all.find((row) => row.checkpoint === "words only");
   const level = (row, kind, dashes) => svg.append(shape("path", { d: `M${axes.pad.left} ${axes.y(row.accuracy)}H${axes.width - axes.pad.right}`, stroke: COLOURS[kind], "stroke-width": 2, "stroke-dasharray": dashes }));
   if (words) level(words, "fourth", "2 4");
   if (fused) level(fused, "other", "7 4");
@@ -120,10 +122,11 @@ function drawCurve() {
     svg.append(markAt("alone", axes.x(row.layer), axes.y(row.accuracy)));
   }
   $(".curve-key").replaceChildren(
-    ...(swept.length ? [keyEntry("any", `any-layer checkpoint, reading one layer (${count(swept[0].n)} questions; band 95 %)`, "solid")] : []),
-    ...(alone.length ? [keyEntry("alone", `trained on that layer (${count(alone[0].n)} questions; bar 95 %)`)] : []),
+    ...(swept.length ? [keyEntry("any", "any-layer checkpoint, reading one layer (band 95 %)", "solid")] : []),
+    ...(alone.length ? [keyEntry("alone", "trained on that layer (bar 95 %)")] : []),
     ...(fused ? [keyEntry("other", "trained on 3 + 18 + 23", "7 4")] : []),
     ...(words ? [keyEntry("fourth", "words of the question alone", "2 4")] : []),
+    ...(all.length ? [make("span", { textContent: `${count(all[0].n)} questions, the same for all` })] : []),
   );
   const layers = [...new Set(rows.map((row) => row.layer))].sort((a, b) => a - b);
   const entries = layers.map((layer) => {
@@ -136,7 +139,7 @@ function drawCurve() {
 }
 
 function drawDots() {
-  const rows = ofTask(S.task).filter((row) => !isSingle(row));
+  const rows = sharedOf(S.task).filter((row) => !isSingle(row));
   const kinds = { individual: "alone", "any-layer": "any", baseline: "fourth", "another seed": "other" };
   const list = rows.map((row) => ({
     name: row.kind === "baseline" ? row.checkpoint : `${row.layers.replaceAll("+", " + ")} ${row.kind === "individual" ? "trained" : row.kind === "any-layer" ? "any-layer" : "other seed"}`,
@@ -193,7 +196,7 @@ function drawGaps() {
 // ---- any-layer against individually trained ----------------------------------------------------------------------------------
 
 function drawAgainst() {
-  const rows = ofTask(S.task);
+  const rows = sharedOf(S.task);
   const pairs = rows.filter((row) => row.kind === "individual").map((row) => [row, rows.find((other) => other.kind === "any-layer" && other.layers === row.layers)]).filter(([, other]) => other);
   const found = D.agreement.find((row) => row.task === S.task);
   $(".stand-in-part").hidden = !pairs.length;

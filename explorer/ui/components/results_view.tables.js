@@ -98,7 +98,7 @@ function listenToTaking() {
   });
   exportButton($(".take-sweep"), {
     label: "accuracy by layer", name: () => `accuracy-${S.task}`, parts: () => [$(".curve-key"), $(".curve"), $(".dots")],
-    caption: () => `Accuracy by layer, task ${S.task}, 95 % intervals. ${sourceSaid()}`, table: () => D.accuracy,
+    caption: () => `Accuracy by layer, task ${S.task}, 95 % intervals. ${sourceSaid()}`, table: () => D.shared,
   });
   exportButton($(".take-pair"), {
     label: "the comparison", name: () => `${S.first}-against-${S.second}`, parts: () => [$(".pair-said"), $(".gaps")],
