@@ -142,25 +142,27 @@ def stored_address(stored, tmp_path_factory):
         yield url
 
 
-@pytest.fixture(scope="module")
-def hostile_address(tmp_path_factory):
-    """The page with models that answer with hostile text."""
-    folder = tmp_path_factory.mktemp("hostile")
+@contextmanager
+def serving_altered(folder, script):
+    """The page as a script alters it, with a random encoder and nothing stored."""
     save_clip(folder / "clip")
     save_examples(folder / "examples")
     flags = ["--encoder", folder / "clip", "--examples", folder / "examples", "--precomputed", folder / "none"]
-    with serving(folder, flags, script="tests/e2e/hostile_app.py") as url:
+    with serving(folder, flags, script=script) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def hostile_address(tmp_path_factory):
+    """The page with models that answer with hostile text."""
+    with serving_altered(tmp_path_factory.mktemp("hostile"), "tests/e2e/hostile_app.py") as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def slow_address(tmp_path_factory):
     """The page with an encoder that takes seconds to look at the first example."""
-    folder = tmp_path_factory.mktemp("slow")
-    save_clip(folder / "clip")
-    save_examples(folder / "examples")
-    flags = ["--encoder", folder / "clip", "--examples", folder / "examples", "--precomputed", folder / "none"]
-    with serving(folder, flags, script="tests/e2e/slow_app.py") as url:
+    with serving_altered(tmp_path_factory.mktemp("slow"), "tests/e2e/slow_app.py") as url:
         yield url
 
 
