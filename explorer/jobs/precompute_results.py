@@ -224,7 +224,7 @@ def _tables(columns: Sequence[Column], cases: Sequence[Case]) -> dict[str, Any]:
     import pandas as pd
 
     accuracy = [row for column in columns for row in _accuracy(column)]
-    by_all = [k for k in range(len(cases)) if all(c.answers[k] is not None for c in columns)]
+    by_all = _by_all(columns)
     alike = [replace(column, answers=[column.answers[k] for k in by_all]) for column in columns]
     shared = [row for column in alike for row in _accuracy(column)]
     confusion = [row for column in columns for row in _confusion(column)]
@@ -244,6 +244,12 @@ def _tables(columns: Sequence[Column], cases: Sequence[Case]) -> dict[str, Any]:
         ),
         "right": pd.DataFrame(right),
     }
+
+
+def _by_all(columns: Sequence[Column]) -> list[int]:
+    """The questions that all of them were asked."""
+    answers = zip(*(column.answers for column in columns), strict=True)
+    return [k for k, each in enumerate(answers) if None not in each]
 
 
 def _accuracy(column: Column) -> list[dict[str, Any]]:
@@ -312,7 +318,7 @@ def _noise(columns: Sequence[Column]) -> list[dict[str, Any]]:
     rows = []
     for layers in dict.fromkeys(c.layers for c in columns if c.kind == SEED):
         same = [c for c in columns if c.layers == layers and c.kind in (SEED, INDIVIDUAL)]
-        asked = [k for k in range(len(same[0].answers)) if all(c.answers[k] is not None for c in same)]
+        asked = _by_all(same)
         for task in ["all", *dict.fromkeys(c.task for c in same[0].asked())]:
             shares = []
             for column in same:

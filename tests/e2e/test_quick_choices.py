@@ -86,21 +86,34 @@ def test_a_picture_added_while_a_case_opens_stays(open_page, tmp_path):
     expect(page.locator(".notes")).to_contain_text("mine.png")
 
 
-def test_a_picture_added_while_the_first_is_looked_at_stays(slow_address, browser, tmp_path):
+@pytest.fixture
+def looking(slow_address, browser):
+    """The page while the encoder, which is ready, looks at the first example for three seconds."""
+    first = browser.new_page()
+    first.goto(slow_address)
+    first.wait_for_selector(".badge[data-live=true]", timeout=SECONDS)
+    first.close()
+    page = browser.new_page()
+    page.goto(slow_address)
+    page.wait_for_timeout(2000)
+    assert page.locator(".badge[data-live=true]").count() == 0
+    yield page
+    page.close()
+
+
+def test_a_picture_added_while_the_first_is_looked_at_stays(looking, tmp_path):
     from PIL import Image
 
     Image.new("RGB", (60, 60), (30, 90, 40)).save(tmp_path / "mine.png")
-    for visit in range(2):  # the first waits for the encoder, too
-        page = browser.new_page()
-        page.goto(slow_address)
-        if not visit:
-            page.wait_for_selector(".badge[data-live=true]", timeout=SECONDS)
-        else:
-            page.wait_for_timeout(2000)  # by now the encoder looks at the first example, for three seconds
-            assert page.locator(".badge[data-live=true]").count() == 0
-            page.set_input_files("input.files", tmp_path / "mine.png")
-            expect(page.locator(".notes")).to_contain_text("mine.png", timeout=SECONDS)
-            page.wait_for_timeout(4000)
-            expect(page.locator(".notes")).to_contain_text("mine.png")
-            expect(page.locator(".thumb .remove")).to_have_count(1)
-        page.close()
+    looking.set_input_files("input.files", tmp_path / "mine.png")
+    expect(looking.locator(".notes")).to_contain_text("mine.png", timeout=SECONDS)
+    looking.wait_for_timeout(4000)
+    expect(looking.locator(".notes")).to_contain_text("mine.png")
+    expect(looking.locator(".thumb .remove")).to_have_count(1)
+
+
+def test_a_file_that_is_too_large_is_told_while_the_first_is_looked_at(looking, tmp_path):
+    (tmp_path / "big.png").write_bytes(bytes(33_000_000))
+    looking.set_input_files("input.files", tmp_path / "big.png")
+    expect(looking.locator(".notice")).to_contain_text("big.png is larger than 32 MB", timeout=SECONDS)
+    expect(looking.locator(".add")).to_have_text("Add pictures")

@@ -65,7 +65,7 @@ function settle() {
     unsaid.push(...(props.value?.problems ?? []));
     return void setTimeout(next);
   }
-  if (polled) return;
+  if (polled && !unsaid.length) return; // nothing was asked for here
   setBusy("");
   if (!props.value) return;
   mark(props.value.current);
