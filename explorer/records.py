@@ -100,7 +100,7 @@ class View:
 
 @dataclass(frozen=True)
 class TokenLayout:
-    """Which tokens stand where: ``kinds`` has T entries; the patches come in rows, left to right, top to bottom."""
+    """Which tokens stand where: ``kinds`` has T entries; the patches stand together, in rows, left to right, top to bottom."""
 
     kinds: tuple[TokenKind, ...]
     rows: int

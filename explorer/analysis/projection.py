@@ -10,9 +10,13 @@ and 5.1) from a fixed start; length and mean are applied to the small products, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
+
+from explorer.analysis.parts import float_parts, in_bfloat16, parts
 
 DIRECTIONS = 16  # followed at a time, of which two or three are kept; a width that matrix products are fast at
 POWER_ITERATIONS = 1
@@ -31,8 +35,8 @@ def pca_colours(states: Tensor) -> tuple[np.ndarray, np.ndarray]:
         all layers, so that a colour means the same in each; then with a basis and scale of each layer's own, so that its
         contrast is full.
     """
-    unit = _Unit(states)
-    return _shade(unit.scores(3, joint=True), joint=True), _shade(unit.scores(3, joint=False), joint=False)
+    shared, own = _Unit(states).scores(3, True, False)
+    return _shade(shared, joint=True), _shade(own, joint=False)
 
 
 def _shade(scores: Tensor, joint: bool) -> np.ndarray:
@@ -54,7 +58,7 @@ def pca_coordinates(states: Tensor) -> np.ndarray:
     Returns:
         float32 [L, P, 2], -2…2 (patches have length 1).
     """
-    return _Unit(states).scores(2, joint=True).cpu().numpy()
+    return _Unit(states).scores(2, True)[0].cpu().numpy()
 
 
 def pca_shares(states: Tensor, coordinates: np.ndarray) -> tuple[float, float]:
@@ -72,44 +76,69 @@ class _Unit:
 
     def __init__(self, states: Tensor):
         """Take states [L, P, D]."""
-        self._states = states.float()
-        norms = torch.linalg.vector_norm(self._states, dim=-1, keepdim=True)
-        self._lengths = norms.masked_fill(norms == 0, 1).reciprocal()  # [L, P, 1]
-        self._mean = torch.bmm(self._lengths.mT, self._states) / states.shape[1]  # [L, 1, D]
-        width = states.shape[-1]
-        start = torch.randn(width, min(DIRECTIONS, width), generator=torch.Generator().manual_seed(0))
-        self._first = self._gather(self._project(start.to(states.device)[None]))
+        self._states = states
+        lengths, means = [], []
+        for part in float_parts(states):
+            norms = torch.linalg.vector_norm(part, dim=-1, keepdim=True)
+            lengths.append(norms.masked_fill(norms == 0, 1).reciprocal())  # [n, P, 1]
+            means.append(torch.bmm(lengths[-1].mT, part) / states.shape[1])  # [n, 1, D]
+        self._lengths, self._means = torch.cat(lengths), torch.cat(means)
 
-    def _project(self, basis: Tensor) -> Tensor:
-        """[1 or L, D, K] → [L, P, K]."""
-        states = self._states
-        return torch.bmm(states, basis.expand(len(states), -1, -1)) * self._lengths - self._mean @ basis
-
-    def _gather(self, scores: Tensor) -> Tensor:
-        """[L, P, K] → [L, K, D]."""
-        return torch.bmm((scores * self._lengths).mT, self._states) - scores.sum(1)[:, :, None] * self._mean
-
-    def scores(self, components: int, joint: bool) -> Tensor:
+    def scores(self, components: int, *joint: bool) -> list[Tensor]:
         """Scores [L, P, components] on a basis that is shared or each layer's own; the largest loading is positive."""
+        layers, _, width = self._states.shape
+        count = min(DIRECTIONS, width)
+        start = torch.randn(width, count, generator=torch.Generator().manual_seed(0)).to(self._states.device)
+        gathered = [self._gather(start[None])] * len(joint)
+        for again in reversed(range(POWER_ITERATIONS + 1)):
+            bases = [
+                torch.linalg.qr((one.sum(0, keepdim=True) if shared else one).mT).Q  # orthonormal [1 or L, D, K]
+                for one, shared in zip(gathered, joint, strict=True)
+            ]
+            together = torch.cat([basis.expand(layers, -1, -1) for basis in bases], -1)
+            if again:
+                gathered = self._gather(together).split(count, 1)
+        scores = self._project(together).split(count, -1)
+        return [_leading(*each, components) for each in zip(scores, bases, strict=True)]
 
-        def direct(gathered: Tensor) -> Tensor:  # [L, K, D] → orthonormal [1 or L, D, K]
-            return torch.linalg.qr((gathered.sum(0, keepdim=True) if joint else gathered).mT).Q
+    def _project(self, bases: Tensor) -> Tensor:
+        """[1 or L, D, K] → [L, P, K]."""
+        return torch.cat([_scores(*part) for part in self._parts(bases)])
 
-        basis = direct(self._first)
-        for _ in range(POWER_ITERATIONS):
-            basis = direct(self._gather(self._project(basis)))
-        scores = self._project(basis)
-        stacked = scores.flatten(0, 1)[None] if joint else scores
-        turn = torch.linalg.eigh(stacked.mT @ stacked).eigenvectors  # [1 or L, K, K], the largest last
-        turn = turn.flip(-1)[..., :components]
-        loadings = basis @ turn
-        signs = loadings.gather(1, loadings.abs().argmax(1, keepdim=True)).sign()
-        found = scores @ (turn * signs)
-        return torch.nn.functional.pad(found, (0, components - found.shape[-1]))
+    def _gather(self, bases: Tensor) -> Tensor:
+        """Multiply bases [1 or L, D, K] by each layer's covariance (times P): [L, K, D]."""
+        found = []
+        for part, lengths, means, basis in self._parts(bases, rounded=in_bfloat16(self._states)):
+            scores = _scores(part, lengths, means, basis)
+            products = torch.bmm((scores * lengths).to(part.dtype).mT, part)
+            found.append(products.float() - scores.sum(1)[:, :, None] * means)
+        return torch.cat(found)
+
+    def _parts(self, bases: Tensor, rounded: bool = False) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """A few layers at a time: states (as they are, or in float32), lengths, means and bases."""
+        bases, start = bases.expand(len(self._states), -1, -1), 0
+        for part in parts(self._states) if rounded else float_parts(self._states):
+            here = slice(start, start + len(part))
+            yield part, self._lengths[here], self._means[here], bases[here]
+            start += len(part)
+
+
+def _scores(states: Tensor, lengths: Tensor, means: Tensor, bases: Tensor) -> Tensor:
+    return torch.bmm(states, bases.to(states.dtype)).float() * lengths - means @ bases
+
+
+def _leading(scores: Tensor, basis: Tensor, components: int) -> Tensor:
+    """Turn scores [L, P, K] on a basis [1 or L, D, K] to its principal axes: [L, P, components]."""
+    stacked = scores.flatten(0, 1)[None] if len(basis) == 1 else scores
+    turn = torch.linalg.eigh(stacked.mT @ stacked).eigenvectors  # [1 or L, K, K], the largest last
+    turn = turn.flip(-1)[..., :components]
+    loadings = basis @ turn
+    signs = loadings.gather(1, loadings.abs().argmax(1, keepdim=True)).sign()
+    found = scores @ (turn * signs)
+    return torch.nn.functional.pad(found, (0, components - found.shape[-1]))
 
 
 def _percentiles(scores: Tensor) -> tuple[Tensor, Tensor]:
     """Robust range of each component, each [B, 1, K], of scores [B, S, K]."""
-    ordered = scores.sort(dim=1).values
-    low, high = (round(share * (scores.shape[1] - 1)) for share in PERCENTILES)
-    return ordered[:, low : low + 1], ordered[:, high : high + 1]
+    low, high = (1 + round(share * (scores.shape[1] - 1)) for share in PERCENTILES)
+    return scores.kthvalue(low, 1, keepdim=True).values, scores.kthvalue(high, 1, keepdim=True).values

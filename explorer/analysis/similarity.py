@@ -14,22 +14,27 @@ For a single picture ``cka`` is the same estimator of one minibatch ("debiased C
 be slightly negative where two layers share nothing. The biased estimator would be too high, since there are fewer
 patches than channels.
 
-All products run and add up in float32, whatever the dtype of the states.
+All products run and add up in float32, but the Grams of ``cka`` where a processor's forward ran in bfloat16: there the
+centred patches and their products are rounded to it (``parts.in_bfloat16``), which changes ``cka`` by less than 0.001,
+about as much as the rounding of the states themselves does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from explorer.analysis.parts import float_parts, in_bfloat16, norms
 from explorer.records import InputError, Similarity
 
 KINDS = ("token", "pooled", "cls", "cka")
-WORKING_BYTES = 2**28  # float32 copy of the states of some pictures at a time, for CKA
+WORKING_BYTES = 2**22  # states of pictures that are worked on at once for CKA, in float32
 BLOCK_TOKENS = 96  # rows of a token Gram at a time: small enough to stay in cache, large enough for fast products
+ROUNDED_TOKENS = 192  # the same for products in bfloat16
+ROUNDED_PATCHES = 100  # so many average out what rounding the products changes; with fewer, float32 costs little
 
 
 def token_gram(states: Tensor) -> Tensor:
@@ -42,7 +47,8 @@ def token_gram(states: Tensor) -> Tensor:
         float32 [L, L, N, T], cosine between layers i and j at each token, -1…1; 0 where either vector is zero. It is
         a view of [N, T, L, L] memory: call ``.contiguous()`` before slicing one pair of layers many times.
     """
-    grams = torch.stack([_gram(picture.transpose(0, 1)) for picture in states.unbind(1)])  # [N, T, L, L]
+    each = [torch.cat([_gram(part.transpose(0, 1)) for part in float_parts(one, 1)]) for one in states.unbind(1)]
+    grams = torch.stack(each)  # [N, T, L, L]
     return _cosine(grams).permute(2, 3, 0, 1)
 
 
@@ -71,38 +77,41 @@ def similarity(
     layers, pictures = states.shape[:2]
     found: dict[str, Tensor] = {}
     if "token" in kinds:
-        cosines = token_gram(states) if cosines is None else cosines
-        found["token"] = cosines.mean(-1).permute(2, 0, 1)
-    if "pooled" in kinds:
-        found["pooled"] = _cosine(_gram(states.mean(2, dtype=torch.float32).transpose(0, 1)))
+        found["token"] = _mean_cosine(states) if cosines is None else cosines.mean(-1).permute(2, 0, 1)
+    means = _means(states) if {"pooled", "cka"} & set(kinds) else None
+    if "pooled" in kinds and means is not None:
+        found["pooled"] = _cosine(_gram(means.transpose(0, 1)))
     if "cls" in kinds:
         missing = torch.full((pictures, layers, layers), torch.nan, device=states.device)
         found["cls"] = missing if cls is None else _cosine(_gram(cls.transpose(0, 1)))
     if "cka" in kinds:
-        found["hsic"] = hsic(states)
+        found["hsic"] = hsic(states, means)
         own = found["hsic"].diagonal(dim1=1, dim2=2)
         found["cka"] = (found["hsic"] / (own[:, :, None] * own[:, None, :]).sqrt()).float()
     return found
 
 
-def hsic(states: Tensor) -> Tensor:
+def hsic(states: Tensor, means: Tensor | None = None) -> Tensor:
     """Unbiased HSIC₁ between all layers, from the token Grams K = X Xᵀ of the centred patches of each picture.
 
     HSIC₁ = [tr K̃L̃ + (1ᵀK̃1)(1ᵀL̃1)/((P-1)(P-2)) - 2/(P-2)·1ᵀK̃L̃1] / (P(P-3)), where K̃ is K with a zero diagonal
-    (Song et al. 2012). As the patches are centred, the rows of K add up to zero and those of K̃ to minus the diagonal,
-    so that only tr K̃L̃ needs the Grams; it is gathered over the blocks of their upper triangle and no P × P Gram is
-    kept: about L·P²·D/2 multiplications, half of what the full Grams take.
+    (Song et al. 2012). Only the upper triangle of the Grams is used. The estimator does not depend on the centre, but
+    its terms are smaller, and cancel better, around the mean.
 
     Args:
         states: float [L, N, P, D].
+        means: float32 [L, N, D] of the patches, if they are at hand.
 
     Returns:
         float64 [N, L, L], symmetric, ≥ 0 on the diagonal; NaN with fewer than four patches.
     """
     layers, pictures, patches, width = states.shape
+    if patches < 4 or not pictures:
+        return torch.full((pictures, layers, layers), torch.nan, dtype=torch.float64, device=states.device)
+    means = _means(states) if means is None else means
     at_once = max(1, WORKING_BYTES // (4 * layers * patches * width))
-    parts = [_hsic_at_once(part) for part in states.split(at_once, dim=1)]
-    return torch.cat(parts) if pictures else torch.empty(0, layers, layers, dtype=torch.float64, device=states.device)
+    few = zip(states.split(at_once, 1), means.split(at_once, 1), strict=True)
+    return torch.cat([_hsic_at_once(*each) for each in few])
 
 
 def paired_distance(first: Tensor, second: Tensor) -> Tensor:
@@ -134,10 +143,9 @@ def patch_similarity(states: Tensor, patch: int) -> Tensor:
     """
     if not 0 <= patch < states.shape[1]:
         raise InputError(f"Patch {patch} does not exist: this picture has patches 0 to {states.shape[1] - 1}.")
-    states = states.float()
-    products = torch.bmm(states, states[:, patch, :, None])[:, :, 0]
-    norms = torch.linalg.vector_norm(states, dim=-1)
-    return _divide(products, norms * norms[:, patch, None])
+    products = torch.cat([torch.bmm(part, part[:, patch, :, None])[:, :, 0] for part in float_parts(states)])
+    lengths = norms(states)
+    return _divide(products, lengths * lengths[:, patch, None])
 
 
 class SimilarityStream:
@@ -201,41 +209,85 @@ def _gram(vectors: Tensor) -> Tensor:
     return torch.bmm(vectors, vectors.mT)
 
 
+def _mean_cosine(states: Tensor) -> Tensor:
+    """[L, N, P, D] → float32 [N, L, L], averaged over the patches."""
+    layers, pictures, patches, _ = states.shape
+    total = torch.zeros(pictures, layers, layers, device=states.device)
+    for part in float_parts(states, 2):
+        lengths = torch.linalg.vector_norm(part, dim=-1, keepdim=True)
+        unit = part.div_(lengths.masked_fill_(lengths == 0, torch.inf)).permute(1, 2, 0, 3)  # [N, p, L, D]
+        total += torch.matmul(unit, unit.mT).sum(1)
+    return (total / patches).clamp_(-1, 1)
+
+
 def _cosine(grams: Tensor) -> Tensor:
     """Gram matrices [..., M, M] → cosines."""
-    norms = grams.diagonal(dim1=-2, dim2=-1).sqrt()
-    return _divide(grams, norms[..., :, None] * norms[..., None, :])
+    lengths = grams.diagonal(dim1=-2, dim2=-1).sqrt()
+    return _divide(grams, lengths[..., :, None] * lengths[..., None, :])
 
 
-def _divide(products: Tensor, norms: Tensor) -> Tensor:
-    """Cosines from inner products, 0 where a norm is 0."""
-    return (products / norms.masked_fill(norms == 0, torch.inf)).clamp_(-1, 1)
+def _divide(products: Tensor, lengths: Tensor) -> Tensor:
+    """Cosines from inner products and products of lengths, 0 where a length is 0."""
+    return (products / lengths.masked_fill(lengths == 0, torch.inf)).clamp_(-1, 1)
 
 
-def _hsic_at_once(states: Tensor) -> Tensor:
-    """HSIC₁ of a few pictures, [L, n, P, D] → float64 [n, L, L]."""
+def _means(states: Tensor) -> Tensor:
+    """[L, N, P, D] → float32 [L, N, D]."""
+    return torch.cat([part.mean(2) for part in float_parts(states)])
+
+
+def _hsic_at_once(states: Tensor, means: Tensor) -> Tensor:
+    """HSIC₁ of a few pictures, [L, n, P, D] and [L, n, D] → float64 [n, L, L]."""
     layers, pictures, patches, _ = states.shape
-    if patches < 4:
-        return torch.full((pictures, layers, layers), torch.nan, dtype=torch.float64, device=states.device)
-    mean = states.mean(2, keepdim=True, dtype=torch.float32)
-    centred = (states.float() - mean).flatten(0, 1)  # [L·n, P, D]
-    upper = torch.zeros(pictures, layers, layers, device=states.device)
-    diagonals = []
-    for start in range(0, patches, BLOCK_TOKENS):
-        block = torch.bmm(centred[:, start : start + BLOCK_TOKENS], centred[:, start:].mT)  # [L·n, rows, P - start]
-        diagonals.append(block.diagonal(dim1=1, dim2=2).double())
-        block = block.triu_(1).view(layers, pictures, -1).transpose(0, 1)
-        upper.baddbmm_(block, block.mT)
-    diagonal = torch.cat(diagonals, 1).view(layers, pictures, patches).transpose(0, 1)  # [n, L, P]
-    trace = diagonal.sum(-1)
+    products = torch.zeros(pictures, layers, layers, device=states.device)
+    sums = torch.zeros(layers * pictures, patches, device=states.device)  # of the rows of K̃
+    trace = torch.zeros(layers * pictures, dtype=torch.float64, device=states.device)  # of K
+    start = 0
+    rounded = in_bfloat16(states) and patches >= ROUNDED_PATCHES
+    for block in (_rounded_grams if rounded else _grams)(states, means):
+        trace += block.diagonal(dim1=1, dim2=2).sum(1, dtype=torch.float64)
+        block.triu_(1)
+        sums[:, start : start + block.shape[1]] += block.sum(2)
+        sums[:, start:] += block.sum(1)
+        start += block.shape[1]
+        flat = block.view(layers, pictures, -1).transpose(0, 1)
+        products.baddbmm_(flat, flat.mT)
+    sums = sums.double().view(layers, pictures, patches).transpose(0, 1)  # [n, L, P]
+    total, trace = sums.sum(-1), trace.view(layers, pictures).T
     terms = (
-        2 * upper.double()
-        + trace[:, :, None] * trace[:, None, :] / ((patches - 1) * (patches - 2))
-        - torch.bmm(diagonal, diagonal.mT) * 2 / (patches - 2)
+        2 * products.double()
+        + total[:, :, None] * total[:, None, :] / ((patches - 1) * (patches - 2))
+        - torch.bmm(sums, sums.mT) * 2 / (patches - 2)
     ) / (patches * (patches - 3))
     # Where all patches are equal, what is left after centring is rounding error.
-    varies = trace > 1e-12 * patches * mean.double().square().sum((2, 3)).T
+    varies = trace > 1e-12 * patches * means.double().square().sum(2).T
     return terms * (varies[:, :, None] & varies[:, None, :])
+
+
+def _grams(states: Tensor, means: Tensor) -> Iterator[Tensor]:
+    """Yield rows of the Grams of the centred patches from the diagonal on, float32 [L·n, rows, P - first row].
+
+    No P × P Gram is kept: half of the products are never made.
+    """
+    centred = (states.float() - means[:, :, None]).flatten(0, 1)
+    for start in range(0, states.shape[2], BLOCK_TOKENS):
+        yield torch.bmm(centred[:, start : start + BLOCK_TOKENS], centred[:, start:].mT)
+
+
+def _rounded_grams(states: Tensor, means: Tensor) -> Iterator[Tensor]:
+    """The same from products in bfloat16, so fast that keeping the Grams costs less than keeping the centred states."""
+    layers, pictures, patches, _ = states.shape
+    grams = torch.empty(layers, pictures, patches, patches, dtype=torch.bfloat16)  # below the diagonal never read
+    first = 0
+    for part in float_parts(states):
+        here = slice(first, first := first + len(part))
+        part.sub_(means[here, :, None])
+        pieces = [piece.bfloat16() for piece in part.flatten(0, 1).split(ROUNDED_TOKENS, 1)]
+        for i, rows in enumerate(grams[here].flatten(0, 1).split(ROUNDED_TOKENS, 1)):
+            for j, block in enumerate(rows.split(ROUNDED_TOKENS, 2)[i:], i):
+                block.copy_(torch.bmm(pieces[i], pieces[j].mT))
+    for start in range(0, patches, BLOCK_TOKENS):
+        yield grams[:, :, start : start + BLOCK_TOKENS, start:].flatten(0, 1).float()
 
 
 def _products(values: np.ndarray) -> np.ndarray:

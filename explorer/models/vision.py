@@ -44,6 +44,17 @@ class Features:
     layout: TokenLayout
     seconds: float
 
+    @property
+    def patches(self) -> Tensor:
+        """States of the patches, a view [L, N, P, D]."""
+        found = self.layout.patches
+        return self.states[:, :, found[0] : found[-1] + 1]
+
+    @property
+    def cls(self) -> Tensor | None:
+        """States of the CLS token, a view [L, N, D]; None where there is none."""
+        return None if self.layout.cls is None else self.states[:, :, self.layout.cls]
+
 
 class VisionEncoder(ABC):
     """A loaded encoder. Its methods may be called from several threads; forwards run one at a time.

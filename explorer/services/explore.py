@@ -165,7 +165,7 @@ class Explorer:
             raise InputError(f"Patch {patch} does not exist: this encoder sees patches 0 to {count - 1}.")
         from explorer.analysis.similarity import patch_similarity
 
-        return patch_similarity(features.states[:, 0, features.layout.patches], patch).cpu().numpy()
+        return patch_similarity(features.patches[:, 0], patch).cpu().numpy()
 
     def text_match(self, picture: Picture, fit: Fit, text: str) -> np.ndarray:
         """Cosine of each patch with a text, through the encoder's own final norm and projection: float32 [L, P].
@@ -327,12 +327,13 @@ def explore_features(
     Returns:
         All that the Layers view shows, and the matrices [1, L, L] by kind that ``SimilarityStream`` takes in.
     """
+    from explorer.analysis.parts import norms
     from explorer.analysis.projection import pca_colours
     from explorer.analysis.similarity import similarity, token_gram
 
     start = time.perf_counter()
-    on_device = dataclasses.replace(features, states=features.states.to(device).float())  # once, for all that follows
-    patches, cls = _patches_and_cls(on_device)
+    on_device = dataclasses.replace(features, states=features.states.to(device))
+    patches, cls = on_device.patches, on_device.cls
     cosines = token_gram(patches)
     matrices = similarity(patches, cls, kinds=KINDS, cosines=cosines)
     joint, each = pca_colours(patches[:, 0])
@@ -351,7 +352,7 @@ def explore_features(
         similarity=lrs,
         groups=divide(lrs["token"].mean, features.encoder.blocks),
         change=cosines[:, :, 0].contiguous().cpu().numpy(),
-        norm=on_device.states[:, 0].norm(dim=-1).cpu().numpy(),
+        norm=norms(on_device.states[:, 0]).cpu().numpy(),
         pca_joint=joint,
         pca_each=each,
         forward_seconds=features.seconds,
@@ -363,7 +364,7 @@ def compare_layers(features: Features, kinds: Collection[str] = KINDS) -> dict[s
     """The matrices [N, L, L] by kind that ``SimilarityStream`` takes in."""
     from explorer.analysis.similarity import similarity
 
-    return similarity(*_patches_and_cls(features), kinds=kinds)
+    return similarity(features.patches, features.cls, kinds=kinds)
 
 
 def divide(matrix: np.ndarray, blocks: int, groups: int = 3) -> dict[str, Groups]:
@@ -372,12 +373,6 @@ def divide(matrix: np.ndarray, blocks: int, groups: int = 3) -> dict[str, Groups
 
     found = {"automatic": segment(matrix, groups=min(groups, blocks))}
     return found | ({"paper": PAPER_GROUPS} if blocks == PAPER_BLOCKS else {})
-
-
-def _patches_and_cls(features: Features) -> tuple[Tensor, Tensor | None]:
-    """States of the patches [L, N, P, D] and of the CLS token [L, N, D], None where there is none."""
-    cls = features.layout.cls
-    return features.states[:, :, features.layout.patches], None if cls is None else features.states[:, :, cls]
 
 
 @contextmanager

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from explorer.analysis.parts import norms
 from explorer.analysis.similarity import (
     KINDS,
     SimilarityStream,
@@ -110,12 +111,35 @@ def test_only_what_is_asked_for_is_computed(monkeypatch):
     np.testing.assert_allclose(found["token"], cosines.mean(-1).permute(2, 0, 1), rtol=1e-6)
 
 
-def test_bfloat16_states_are_compared_in_float32():
+def test_few_bfloat16_patches_are_compared_in_float32():
     states = random_states(dtype=torch.bfloat16)
     low, high = similarity(states, states[:, :, 0]), similarity(states.float(), states[:, :, 0].float())
     for kind in KINDS:
         assert low[kind].dtype == torch.float32
         np.testing.assert_allclose(low[kind], high[kind], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("patches", [100, 250, 400])  # below, and above, the sizes of the blocks of products
+def test_many_bfloat16_patches_are_compared_nearly_as_well(patches):
+    states = random_states(layers=3, pictures=2, patches=patches, width=64)
+    states[1:, :, 2] *= 30  # as the few tokens of huge norm that deep layers have
+    states = (states + 20 * torch.eye(64)[5]).bfloat16()
+    low, high = similarity(states, states[:, :, 0]), similarity(states.float(), states[:, :, 0].float())
+    for kind in KINDS:
+        assert low[kind].dtype == torch.float32
+        np.testing.assert_allclose(low[kind], high[kind], atol=1e-3 if kind == "cka" else 1e-5, rtol=0)
+
+
+def test_states_are_worked_on_in_parts(monkeypatch):
+    for dtype in (torch.float32, torch.bfloat16):
+        states = random_states(dtype=dtype)
+        whole, grams, lengths = similarity(states, None), token_gram(states), norms(states)
+        monkeypatch.setattr("explorer.analysis.parts.PART_BYTES", 4 * states[0].numel() + 1)  # a layer, some tokens
+        for kind, found in similarity(states, None).items():
+            np.testing.assert_allclose(found, whole[kind], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(token_gram(states), grams, atol=1e-6)
+        assert torch.equal(norms(states), lengths)
+        monkeypatch.undo()
 
 
 def test_views_of_longer_sequences_and_transposed_memory():
