@@ -32,7 +32,7 @@ def save_large(folder: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", choices=["mini", "large"], default="large")
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=15)
     args = parser.parse_args()
     picture = read_picture(PICTURE)
     with tempfile.TemporaryDirectory() as folder:

@@ -6,8 +6,11 @@ Both sides draw and prepare their pictures. All are drawn once beforehand, so th
 import argparse
 import json
 import resource
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+
+from all_layers import save_large
 
 from explorer.records import Picture
 from explorer.scenes.layout import make_scene
@@ -27,13 +30,13 @@ def peak_mib() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--encoder", default="mini")
+    parser.add_argument("--encoder", default="mini", help="an id, or large: CLIP ViT-L/14-336 with random weights")
     parser.add_argument("--pictures", type=int, default=500)
     args = parser.parse_args()
     explorer = Explorer()
-    explorer.use(args.encoder)
-    explorer.wait()
-    encoder = explorer._ready()[1]
+    with tempfile.TemporaryDirectory() as folder:
+        explorer.use(save_large(folder) if args.encoder == "large" else args.encoder)
+        encoder = explorer.model()
 
     def bare(numbers: range) -> None:
         batch = []

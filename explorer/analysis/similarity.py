@@ -15,8 +15,8 @@ be slightly negative where two layers share nothing. The biased estimator would 
 patches than channels.
 
 All products run and add up in float32, but the Grams of ``cka`` where a processor's forward ran in bfloat16: there the
-centred patches and their products are rounded to it (``parts.in_bfloat16``), which changes ``cka`` by less than 0.001,
-about as much as the rounding of the states themselves does.
+centred patches and their products are rounded to it (``parts.in_bfloat16``), which changes ``cka`` by less than 0.001
+even where one token is thirty times as long as the others (a test holds that).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ROUNDED_PATCHES = 100  # so many average out what rounding the products changes;
 
 
 def token_gram(states: Tensor) -> Tensor:
-    """Compare all layers at each token, by one Gram product of its L vectors: L·L·N·T·D multiplications, no copies.
+    """Compare all layers at each token, by one Gram product of its L vectors: L·L·N·T·D multiplications.
 
     Args:
         states: float [L, N, T, D], any device and float dtype.

@@ -86,6 +86,22 @@ def test_a_picture_added_while_a_case_opens_stays(open_page, tmp_path):
     expect(page.locator(".notes")).to_contain_text("mine.png")
 
 
+def test_another_picture_chosen_during_an_upload_does_not_end_it(open_page, tmp_path):
+    from PIL import Image
+
+    page, held = open_page(), []
+    Image.new("RGB", (60, 60), (30, 90, 40)).save(tmp_path / "mine.png")
+    page.route("**/upload*", lambda route: held.append(route))
+    page.set_input_files("input.files", tmp_path / "mine.png")
+    page.locator(".thumb button").nth(1).click()
+    expect(page.locator(".notes")).to_contain_text(page.locator(".thumb button").nth(1).get_attribute("aria-label"))
+    page.wait_for_function("!document.querySelector('.lv.busy')")
+    expect(page.locator(".add")).to_have_text("Uploading…")
+    held.pop().continue_()
+    expect(page.locator(".notes")).to_contain_text("mine.png", timeout=SECONDS)
+    expect(page.locator(".add")).to_have_text("Add pictures")
+
+
 @pytest.fixture
 def looking(slow_address, browser):
     """The page while the encoder, which is ready, looks at the first example for three seconds."""

@@ -6,6 +6,7 @@ const WAKE_MS = 5000;
 const POLL_MS = 700;
 const POLLED = "polled";
 let busy = false;
+let uploading = false;
 let waiting = []; // files that came while others were read
 let changing = ""; // the event under way that changes what is looked at
 const wishes = []; // {event, about, send}: those that wait for it
@@ -47,7 +48,7 @@ function next() {
   if (changing || !wishes.length) return;
   const { event, about, send } = wishes.shift();
   const said = about();
-  if (said.index === -1) return settle(); // it was removed meanwhile
+  if (said.index === -1) return emit("vle-settled"); // it was removed meanwhile
   changing = event;
   emit("vle-busy");
   send(event, said);
@@ -66,7 +67,7 @@ function settle() {
     return void setTimeout(next);
   }
   if (polled && !unsaid.length) return; // nothing was asked for here
-  setBusy("");
+  if (!uploading) setBusy("");
   if (!props.value) return;
   mark(props.value.current);
   $(".fit").value = props.value.fit;
@@ -119,6 +120,7 @@ async function add(files, problems = []) {
   if (!chosen.length || busy) return;
   const tooLarge = chosen.filter((file) => file.size > limit).map((file) => file.name);
   notice("");
+  uploading = true;
   setBusy("Uploading…");
   const sent = [];
   const failed = [...problems, ...tooLarge.map((name) => `${name} is larger than ${props.limit_mb} MB: make it smaller first.`)];
@@ -130,6 +132,7 @@ async function add(files, problems = []) {
       failed.push(`${file.name} could not be uploaded: try again, or give another file.`);
     }
   }
+  uploading = false;
   if (sent.length) {
     setBusy("Looking…");
     change("pictures_added", () => ({ files: sent, problems: failed }));
