@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import math
 from dataclasses import asdict
 from typing import Any
@@ -19,6 +20,15 @@ MISSING = 255  # code of a value that is NaN
 STEPS = 254  # codes 0…254 stand for low…high of their row
 
 Json = dict[str, Any]
+
+
+def as_text(value: Json) -> str:
+    """JSON as one string, for a view that parses it.
+
+    Several times in every event Gradio (6.31) copies the properties of components, number by number: with those of the
+    results among them, the choice of another picture kept the browser busy for three seconds.
+    """
+    return json.dumps(value, allow_nan=False)
 
 
 def packed(values: np.ndarray) -> Json:

@@ -10,6 +10,7 @@ from explorer.records import ExplorerError, InputError
 from explorer.services.sweep import paired_json
 from explorer.ui.components.results_view import results_view
 from explorer.ui.context import Context, Json
+from explorer.ui.payload import as_text
 from explorer.ui.session import Session
 from explorer.ui.tabs import Wiring
 
@@ -46,9 +47,9 @@ class ResultsTab:
     def tell(self) -> Any:
         """Everything that is stored, once."""
         try:
-            return gr.update(value=self.payload())
+            return gr.update(value=as_text(self.payload()))
         except ExplorerError as error:
-            return gr.update(value={"problem": str(error), "paper": self._paper()})
+            return gr.update(value=as_text({"problem": str(error), "paper": self._paper()}))
 
     def payload(self) -> Json:
         """What the view shows.

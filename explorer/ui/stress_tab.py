@@ -21,7 +21,7 @@ from explorer.ui.components.stress_view import stress_view
 from explorer.ui.context import Context, Json
 from explorer.ui.errors import Handler, spoken
 from explorer.ui.line import Line, Stops
-from explorer.ui.payload import data_url
+from explorer.ui.payload import as_text, data_url
 from explorer.ui.session import Session
 from explorer.ui.stress_payload import (
     THUMB_PX,
@@ -113,7 +113,7 @@ class StressTab:
         told["chosen"] = list(session.checkpoints)
         if said_of(event).get("again"):
             return gr.update(checkpoints=told)
-        return gr.update(palette=palette_payload(stage.palette()), checkpoints=told)
+        return gr.update(palette=as_text(palette_payload(stage.palette())), checkpoints=told)
 
     def draw(self, event: gr.EventData) -> Any:
         """Draw a scene."""

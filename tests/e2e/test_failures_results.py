@@ -144,3 +144,32 @@ def test_results_are_read_by_keyboard_and_pairs_compared(open_page, stored):
     page.set_viewport_size({"width": 375, "height": 800})
     expect(page.locator(".rv .curve")).to_be_visible()
     page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+
+
+COUNT_COPIES = """() => {
+  const copy = window.structuredClone;
+  window.copies = 0;
+  window.structuredClone = (...given) => (window.copies++, copy(...given));
+}"""
+
+
+def copies_of_a_choice(page, picture):
+    """How many values Gradio copies from when a picture is chosen until it is on show."""
+    page.evaluate("window.copies = 0")
+    page.locator(".thumb button").nth(picture).click()
+    page.wait_for_function("!document.querySelector('.lv.busy')", timeout=SECONDS)
+    page.wait_for_timeout(1000)
+    return page.evaluate("window.copies")
+
+
+def test_opened_tabs_do_not_slow_the_choice_of_a_picture(open_page):
+    page = open_page()
+    page.evaluate(COUNT_COPIES)
+    before = copies_of_a_choice(page, 1)
+    for name, shown in (("Results", ".rv .finding"), ("Stress test", ".kinds button")):
+        open_tab(page, name)
+        page.locator(shown).first.wait_for(timeout=SECONDS)
+        page.wait_for_timeout(1000)
+        open_tab(page, "Layers")
+        after = copies_of_a_choice(page, 2)
+        assert 0 < after < 8 * before, name

@@ -151,13 +151,12 @@ def test_without_stored_answers_the_page_says_so(tmp_path):
         tab.build_first()
     assert tab.first is None and first_payload(empty.precomputed) is None
     assert "precompute failures" in tab.find(event(number=1))["value"]["problem"]
-    assert "precompute results" in ResultsTab(empty).tell()["value"]["problem"]
+    assert "precompute results" in json.loads(ResultsTab(empty).tell()["value"])["problem"]
 
 
 def test_results_are_told_whole_and_pairs_are_compared_on_request(context):
     tab = ResultsTab(context)
-    value = tab.tell()["value"]
-    assert json.loads(json.dumps(value, allow_nan=False)) == value
+    value = json.loads(tab.tell()["value"])
     assert value["tasks"][0] == "all" and len(value["findings"]) == 6
     assert len(value["accuracy"]) == len(value["columns"]) * len(value["tasks"])
     assert value["paper"]["source"].startswith("arXiv") and "normalised" in value["paper"]

@@ -5,6 +5,7 @@ const S = { task: "all", first: "", second: "", who: "", numberTask: "count", pa
 const VERDICTS = { "as in the paper": ["as", "✓ as in the paper"], "the other way round": ["other", "✗ the other way round"] };
 const PAPER_GROUPS = [["shallow", 1, 12], ["middle", 13, 20], ["deep", 21, 24]];
 let D = null;
+let paper = null;
 let asked = false;
 let number = 0;
 let width = 0;
@@ -16,15 +17,16 @@ const sharedOf = (task) => D.shared.filter((row) => row.task === task); // on th
 const subject = (task) => (task === "all" ? "all tasks" : `task ${task}`);
 
 function receive() {
-  const value = props.value;
-  if (!value) return;
+  if (!props.value) return;
+  const value = JSON.parse(props.value);
   root.classList.remove("empty-yet");
   $(".empty").hidden = !value.problem;
   $(".empty .spinner").hidden = $(".again").hidden = true;
   $(".empty-text").textContent = value.problem ?? "";
   root.classList.toggle("nothing", Boolean(value.problem));
   D = value.problem ? null : value;
-  $(".paper-part").hidden = !value.paper;
+  paper = value.paper;
+  $(".paper-part").hidden = !paper;
   if (D) {
     const ids = D.columns.map((one) => one.id);
     const has = (id, other) => (ids.includes(id) ? id : other);
@@ -66,7 +68,7 @@ function drawAll() {
     drawAgainst();
     if (S.who) drawConfusion();
   }
-  if (props.value?.paper) drawPaper();
+  if (paper) drawPaper();
 }
 
 // ---- findings ---------------------------------------------------------------------------------------------------------------
@@ -214,7 +216,7 @@ function drawAgainst() {
 // ---- the paper -----------------------------------------------------------------------------------------------------------------
 
 function drawPaper() {
-  const { normalised, source, how } = props.value.paper;
+  const { normalised, source, how } = paper;
   $(".paper-said").textContent = `From ${source}; ${how}. Normalised so that the best layer of each group of benchmarks has 100. The paper's models are large and read CLIP ViT-L/14-336: compare the shapes of curves, not their heights.`;
   const svg = $(".paper");
   const axes = layerAxes(svg, { height: widthOf(svg) < 520 ? 300 : 320, first: 1, last: 24, label: "normalised score, digitised" });

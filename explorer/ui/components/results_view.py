@@ -12,7 +12,7 @@ SCRIPTS = ("export.js", "follow.js", "results_view.chart.js", "results_view.tabl
 def results_view() -> gr.HTML:
     """Make the component; it is empty until somebody looks at it, and then asks.
 
-    Its value is ``{tasks, columns, accuracy, confusion, agreement, noise, findings, made, paper}`` or ``{problem, paper}``;
+    Its value is a string of JSON (``payload.as_text``), ``{tasks, columns, accuracy, confusion, agreement, noise, findings, made, paper}`` or ``{problem, paper}``;
     ``paired`` is ``{first, second, number, rows}`` or ``{…, problem}``. Its events: ``results_asked`` and ``pair_chosen``
     ({first, second, number}).
     """

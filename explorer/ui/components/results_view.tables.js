@@ -120,6 +120,6 @@ function listenToTaking() {
 }
 
 function paperRows() {
-  const all = { ...props.value.paper.normalised, "TextVQA (%)": props.value.paper.textvqa_accuracy_percent, OCRBench: props.value.paper.ocrbench_score };
-  return Object.entries(all).flatMap(([name, values]) => Object.entries(values).map(([layer, value]) => ({ name, layer: Number(layer), value, source: props.value.paper.source })));
+  const all = { ...paper.normalised, "TextVQA (%)": paper.textvqa_accuracy_percent, OCRBench: paper.ocrbench_score };
+  return Object.entries(all).flatMap(([name, values]) => Object.entries(values).map(([layer, value]) => ({ name, layer: Number(layer), value, source: paper.source })));
 }

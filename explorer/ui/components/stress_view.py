@@ -2,6 +2,7 @@
 
 Python draws and answers through the properties ``palette``, ``checkpoints``, ``current``, ``drawn``, ``invented``,
 ``replies``, ``sweep`` and ``change``; an answer carries the number of what was asked, and an older one is dropped.
+``palette`` is a string of JSON (``payload.as_text``).
 """
 
 from __future__ import annotations

@@ -154,7 +154,7 @@ function receiveCurrent() {
 
 function receivePalette() {
   if (!props.palette || palette) return;
-  const said = plain(props.palette);
+  const said = JSON.parse(props.palette);
   picture(said.sheet).then((sheet) => {
     stage.sheet = sheet;
     palette = said;
