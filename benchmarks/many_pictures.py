@@ -8,7 +8,9 @@ import json
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 
 from all_layers import save_large
 
@@ -46,26 +48,26 @@ def main() -> None:
                 encoder._run(encoder._normalised(batch))
                 batch = []
 
-    sides: list[tuple[str, Callable[[range], object]]] = [("bare", bare)]
-    for kinds in (("token",), KINDS):
-        sides.append(
-            ("+".join(kinds), lambda numbers, kinds=kinds: explorer.similarity_over(scenes(numbers), kinds=kinds))
-        )
+    def compared(kinds: Collection[str], numbers: range) -> None:
+        explorer.similarity_over(scenes(numbers), kinds=kinds)
+
+    sides: dict[str, Callable[[range], None]] = {"bare": bare}
+    sides |= {"+".join(kinds): partial(compared, kinds) for kinds in (("token",), KINDS)}
     turns = [range(start, start + TURN) for start in range(0, args.pictures - TURN + 1, TURN)]
     for _ in scenes(range(args.pictures)):
         pass
     bare(turns[0])
     before = peak_mib()
-    seconds = dict.fromkeys(dict(sides), 0.0)
-    for number, turn in enumerate(turns):
-        for place in range(len(sides)):
-            name, side = sides[(number + place) % len(sides)]
+    order, seconds = deque(sides), dict.fromkeys(sides, 0.0)
+    for turn in turns:
+        order.rotate()
+        for name in order:
             began = time.perf_counter()
-            side(turn)
+            sides[name](turn)
             seconds[name] += time.perf_counter() - began
     pictures = TURN * len(turns)
     found = {"pictures": pictures, "bare_per_second": round(pictures / seconds["bare"], 2)}
-    found |= {f"throughput_ratio_{name}": round(seconds["bare"] / seconds[name], 3) for name, _ in sides[1:]}
+    found |= {f"throughput_ratio_{name}": round(seconds["bare"] / seconds[name], 3) for name in sides if name != "bare"}
     print(json.dumps(found | {"peak_mib_bare": round(before), "peak_mib": round(peak_mib())}))
 
 

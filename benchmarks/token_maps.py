@@ -28,7 +28,7 @@ def make_tokens(width: int) -> torch.Tensor:
     states = []
     for name in PICTURES:
         features = encoder.forward([encoder.view(read_picture(f"assets/examples/{name}"))])
-        states.append(features.states[:, 0, features.layout.patches].float())
+        states.append(features.patches[:, 0].float())
     tokens = torch.cat(states, 1)  # [25, 576, 128]
     random = torch.Generator().manual_seed(0)
     turn = torch.linalg.qr(torch.randn(width, tokens.shape[-1], generator=random)).Q.T

@@ -10,7 +10,7 @@ and 5.1) from a fixed start; length and mean are applied to the small products, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -89,16 +89,18 @@ class _Unit:
         layers, _, width = self._states.shape
         count = min(DIRECTIONS, width)
         start = torch.randn(width, count, generator=torch.Generator().manual_seed(0)).to(self._states.device)
-        gathered = [self._gather(start[None])] * len(joint)
-        for again in reversed(range(POWER_ITERATIONS + 1)):
-            bases = [
-                torch.linalg.qr((one.sum(0, keepdim=True) if shared else one).mT).Q  # orthonormal [1 or L, D, K]
-                for one, shared in zip(gathered, joint, strict=True)
-            ]
-            together = torch.cat([basis.expand(layers, -1, -1) for basis in bases], -1)
-            if again:
-                gathered = self._gather(together).split(count, 1)
-        scores = self._project(together).split(count, -1)
+
+        def direct(gathered: Sequence[Tensor]) -> list[Tensor]:  # [L, K, D] → orthonormal [1 or L, D, K], each
+            each = zip(gathered, joint, strict=True)
+            return [torch.linalg.qr((one.sum(0, keepdim=True) if shared else one).mT).Q for one, shared in each]
+
+        def together(bases: list[Tensor]) -> Tensor:  # one pass over the states serves all
+            return torch.cat([basis.expand(layers, -1, -1) for basis in bases], -1)
+
+        bases = direct([self._gather(start[None])] * len(joint))
+        for _ in range(POWER_ITERATIONS):
+            bases = direct(self._gather(together(bases)).split(count, 1))
+        scores = self._project(together(bases)).split(count, -1)
         return [_leading(*each, components) for each in zip(scores, bases, strict=True)]
 
     def _project(self, bases: Tensor) -> Tensor:
@@ -118,9 +120,8 @@ class _Unit:
         """A few layers at a time: states (as they are, or in float32), lengths, means and bases."""
         bases, start = bases.expand(len(self._states), -1, -1), 0
         for part in parts(self._states) if rounded else float_parts(self._states):
-            here = slice(start, start + len(part))
+            here = slice(start, start := start + len(part))
             yield part, self._lengths[here], self._means[here], bases[here]
-            start += len(part)
 
 
 def _scores(states: Tensor, lengths: Tensor, means: Tensor, bases: Tensor) -> Tensor:

@@ -125,10 +125,9 @@ class VisionEncoder(ABC):
             raise InputError("The text to match is empty: write a word or a sentence.")
         if not self.info.reads_text:
             raise EncoderError(self._why_no_text())
-        patches = torch.as_tensor(self.layout.patches, device=self._device)
         with torch.inference_mode():
             target = normalize(self._embed_text(text.strip()).float(), dim=-1)
-            layers = (state.to(self._device)[:, patches] for state in features.states)
+            layers = (patches.to(self._device) for patches in features.patches)
             cosines = [normalize(self._project(layer).float(), dim=-1) @ target for layer in layers]
         return torch.stack(cosines)
 

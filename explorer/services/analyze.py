@@ -236,7 +236,7 @@ def token_frame(name: str, exploration: Exploration, features: Features) -> pd.D
     change, pca = np.full((layers, count), np.nan, np.float32), np.full((layers, count, 2), np.nan, np.float32)
     for layer in range(1, layers):
         change[layer, patches] = 1 - exploration.change[layer - 1, layer]
-    pca[:, patches] = pca_coordinates(features.states[:, 0, patches])
+    pca[:, patches] = pca_coordinates(features.patches[:, 0])
     kinds = [kind.value for kind in TokenKind]
     codes = np.array([kinds.index(kind.value) for kind in layout.kinds], np.int8)
     return pd.DataFrame({

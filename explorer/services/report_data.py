@@ -158,7 +158,7 @@ def details(
     from explorer.analysis.projection import pca_coordinates
 
     layout = features.layout
-    patches = features.states[:, :, layout.patches].float()  # [L, 1, P, D]
+    patches = features.patches.float()  # [L, 1, P, D]
     states = patches[:, 0]
     try:
         attention = model.cls_attention(features)[:, 0].float().cpu().numpy()

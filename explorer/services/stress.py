@@ -262,9 +262,8 @@ def difference(
         raise EncoderError("Another encoder came into use meanwhile: compare again.")
     from explorer.analysis.similarity import paired_distance
 
-    patches, grid = one.layout.patches, (one.layout.rows, one.layout.cols)
-    distance = paired_distance(one.states[:, 0, patches], other.states[:, 0, patches])
-    return distance.cpu().numpy(), one.views[0], grid
+    distance = paired_distance(one.patches[:, 0], other.patches[:, 0])
+    return distance.cpu().numpy(), one.views[0], (one.layout.rows, one.layout.cols)
 
 
 def outcome(reply: Reply, trial: Trial) -> Outcome:

@@ -47,9 +47,10 @@ class ResultsTab:
     def tell(self) -> Any:
         """Everything that is stored, once."""
         try:
-            return gr.update(value=as_text(self.payload()))
+            value = self.payload()
         except ExplorerError as error:
-            return gr.update(value=as_text({"problem": str(error), "paper": self._paper()}))
+            value = {"problem": str(error), "paper": self._paper()}
+        return gr.update(value=as_text(value))
 
     def payload(self) -> Json:
         """What the view shows.
