@@ -52,6 +52,19 @@ def test_the_last_patch_picture_and_filter_are_on_show(open_page):
     expect(page.locator(".pair-said")).to_contain_text("(mini-l3)", timeout=SECONDS)
 
 
+def test_a_picture_chosen_in_another_tab_has_its_size_in_layers(open_page):
+    page = open_page()
+    before = page.locator("canvas.picture").bounding_box()["width"]
+    assert before > 200
+    open_tab(page, "Answers")
+    page.locator(".thumb button").nth(1).click()
+    page.wait_for_function("!document.querySelector('.lv.busy')")
+    page.wait_for_timeout(500)
+    open_tab(page, "Layers")
+    page.wait_for_timeout(500)
+    assert page.locator("canvas.picture").bounding_box()["width"] == pytest.approx(before, abs=2)
+
+
 def test_own_pictures_removed_in_quick_succession_are_those_clicked(open_page, tmp_path):
     from PIL import Image
 

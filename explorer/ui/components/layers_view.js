@@ -363,9 +363,9 @@ follow(document, "vle-unanswered", () => { open.clear(); paintWaiting(); });
 new MutationObserver(() => D && drawAll()).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 let width = 0;
 new ResizeObserver(() => requestAnimationFrame(() => {
-  if (!D || element.clientWidth === width || !element.clientWidth) return;
-  width = element.clientWidth;
-  drawAll();
+  if (!D || element.clientWidth === width) return;
+  width = element.clientWidth; // 0 while another tab is open
+  if (width) drawAll();
 })).observe(element);
 watch("value", receive);
 for (const kind of Object.keys(ASKED)) watch(kind, () => answered(kind));

@@ -262,11 +262,10 @@ function unanswered() {
 $(".again").addEventListener("click", askResults);
 root.classList.add("empty-yet");
 new ResizeObserver(() => requestAnimationFrame(() => {
-  if (!element.clientWidth) return;
-  if (!asked && !props.value) askResults();
+  if (element.clientWidth && !asked && !props.value) askResults();
   if (element.clientWidth === width) return;
-  width = element.clientWidth;
-  drawAll();
+  width = element.clientWidth; // 0 while another tab is open
+  if (width) drawAll();
 })).observe(element);
 new MutationObserver(() => D && S.who && element.clientWidth && drawConfusion()).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 listenToTaking();
